@@ -1,0 +1,61 @@
+"""Two prompts: type them, guess where reuse stops, run them, see what happened."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prefix_engine.errors import PrefixEngineError
+from ui.editors import Inputs, ask_for_inputs
+from ui.export import show_export
+from ui.found import find_run, keep_run
+from ui.making import compare_now, make_run
+from ui.prediction import ask_for_guess, guess_for, is_revealed, reveal
+from ui.result import show_result
+from ui.server import ready_engine, server
+from ui.status import show_status
+from ui.text import complain, page_style
+
+
+def main() -> None:
+    page_style()
+    st.title("Two prompts")
+    st.markdown(
+        "Requests that begin with the same tokens can share the keys and values of those tokens, "
+        "their **KV cache**. The second request then skips the **prefill** (the computing) of what "
+        "is shared, and its first token comes sooner. How far does the sharing go?"
+    )
+    show_status(server())
+    inputs = ask_for_inputs()
+    try:
+        predict_then_reveal(inputs)
+    except PrefixEngineError as error:
+        complain(str(error))
+
+
+def predict_then_reveal(inputs: Inputs) -> None:
+    """The strips without the answer until the learner has guessed, asked for it, or run it."""
+    engine = ready_engine()
+    found = find_run(inputs)
+    if found is None and engine is None:
+        st.info("These prompts can be compared and run as soon as the model is loaded.")
+        return
+    comparison = found.run.comparison if found else compare_now(engine, inputs)
+    covered = found is None or (found.recorded and not is_revealed(comparison))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if covered:
+            st.markdown("**Where will reuse stop?** Click a token of B, then run.", width="content")
+        run_asked = st.button("Run", type="primary", shortcut="Ctrl+Enter", disabled=engine is None)
+        if covered and found:
+            st.button("Show the recorded run", on_click=reveal, args=[comparison])
+    if run_asked and engine is not None:
+        keep_run(make_run(engine, server().slot, inputs))
+        st.rerun()
+    elif covered:
+        if ask_for_guess(comparison) and found:
+            st.rerun()
+    elif found:
+        show_result(found.run, guess_for(comparison), found.recorded)
+        show_export(found.run, found.recorded)
+
+
+main()

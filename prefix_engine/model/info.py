@@ -1,0 +1,23 @@
+"""Which model it is. Apart from `base.py`, so that a recorded run can be shown without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Who is speaking, as shown beside every figure.
+
+    `label` reads "SmolLM2-135M-Instruct (Q4_1 weights)"; `weights_sha256` is that of the file or
+    files the weights came from; `precision` is "bf16" or "f32"; `max_tokens` is the model's own
+    limit; `stop_ids` end a reply.
+    """
+
+    label: str
+    weights_sha256: str
+    precision: str
+    device: str
+    vocabulary: int
+    max_tokens: int
+    stop_ids: frozenset[int]

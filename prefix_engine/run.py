@@ -1,0 +1,109 @@
+"""One whole run of two prompts: compared, timed, checked, and answered if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prefix_engine.compare import Comparison, compare
+from prefix_engine.diagnose import diagnose
+from prefix_engine.engine import Engine, OnStep, Step
+from prefix_engine.machine import describe_machine
+from prefix_engine.proof import check_exactness
+from prefix_engine.record import Exactness, Reply, Run
+from prefix_engine.speed import Arm, Trial
+from prefix_engine.tokenizer import Prompt
+from prefix_engine.trials import Experiment, Turn, experiment
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who looks on while a run is made; any of these may raise to stop it, and nothing is lost.
+
+    `turn` is taken for each stretch of computing; `on_step` hears each chunk, `on_trial` each
+    finished trial with how many there will be, `on_token` each token of a reply.
+    """
+
+    turn: Turn = nullcontext
+    on_step: OnStep | None = None
+    on_trial: Callable[[Trial, int], None] | None = None
+    on_token: Callable[[Arm, Step], None] | None = None
+
+
+def run(
+    engine: Engine,
+    a: Prompt,
+    b: Prompt,
+    rounds: int,
+    reply_tokens: int = 0,
+    watch: Watch | None = None,
+) -> Run:
+    """Compare, time, check, and, with `reply_tokens`, answer B cold and from the cache.
+
+    An empty B is compared only. Raises `PromptTooLong`, `TextError`, and what the watch raises.
+    """
+    watch = watch or Watch()
+    comparison = compare_prompts(engine, a, b)
+    a_refused = False
+    trials: tuple[Trial, ...] = ()
+    exact: Exactness | None = None
+    replies: tuple[Reply, ...] = ()
+    if comparison.b.tokens:
+        with experiment(engine, a, b, watch.on_step, watch.turn) as ready:
+            a_refused = ready.a_refused
+            trials = _time(ready, rounds, watch)
+            with watch.turn():
+                exact = check_exactness(ready, watch.on_step)
+            if reply_tokens:
+                replies = tuple(
+                    _reply(ready, arm, reply_tokens, watch) for arm in (Arm.COLD, Arm.HIT)
+                )
+    return Run(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=engine.model.info,
+        machine=describe_machine(),
+        a=a,
+        b=b,
+        comparison=comparison,
+        verdict=diagnose(comparison),
+        kv_bytes_per_token=engine.model.kv_shape.bytes_per_token,
+        a_refused=a_refused,
+        trials=trials,
+        exact=exact,
+        replies=replies,
+    )
+
+
+def compare_prompts(engine: Engine, a: Prompt, b: Prompt) -> Comparison:
+    """Tokenize and compare, running nothing. Raises `PromptTooLong` and `TextError`."""
+    tokenized_a, tokenized_b = engine.tokenizer.tokenize(a), engine.tokenizer.tokenize(b)
+    engine.check_length(len(tokenized_a.tokens), "A")
+    engine.check_length(len(tokenized_b.tokens), "B")
+    return compare(tokenized_a, tokenized_b, engine.cache.block_size)
+
+
+def _time(ready: Experiment, rounds: int, watch: Watch) -> tuple[Trial, ...]:
+    trials = []
+    for trial in ready.rounds(rounds, watch.on_step, watch.turn):
+        trials.append(trial)
+        if watch.on_trial is not None:
+            watch.on_trial(trial, len(Arm) * (rounds + 1))
+    return tuple(trials)
+
+
+def _reply(ready: Experiment, arm: Arm, max_new_tokens: int, watch: Watch) -> Reply:
+    steps = []
+    with watch.turn():
+        for step in ready.answer(arm, max_new_tokens, watch.on_step):
+            steps.append(step)
+            if watch.on_token is not None:
+                watch.on_token(arm, step)
+    return Reply(
+        arm=arm,
+        ids=tuple(step.id for step in steps),
+        text="".join(step.text for step in steps),
+        ttft_s=steps[0].prefill.ttft_s,
+        later_s=tuple(step.seconds for step in steps[1:]),
+    )

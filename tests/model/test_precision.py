@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from prefix_engine.errors import PrefixEngineError
+from prefix_engine.model.precision import (
+    MOST_ROUNDS,
+    PRECISION_VARIABLE,
+    choose_precision,
+    judge,
+    measure_precision,
+)
+
+
+def test_bf16_is_chosen_where_it_is_clearly_faster() -> None:
+    choice = judge(bf16_s=0.010, f32_s=0.025)
+    assert choice.chosen == "bf16"
+    assert choice.ratio == 2.5
+    assert "10.00 ms in bf16" in choice.reason and "25.00 ms in f32" in choice.reason
+
+
+@pytest.mark.parametrize("f32_s", [0.0119, 0.010, 0.002])
+def test_f32_is_chosen_where_bf16_is_not_clearly_faster(f32_s: float) -> None:
+    choice = judge(bf16_s=0.010, f32_s=f32_s)
+    assert choice.chosen == "f32"
+    assert "10.00 ms in bf16" in choice.reason and f"{f32_s * 1e3:.2f} ms in f32" in choice.reason
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f32"])
+def test_the_environment_overrides_the_measurement_and_is_the_reason(precision: str) -> None:
+    choice = choose_precision({PRECISION_VARIABLE: precision})
+    assert choice.chosen == precision
+    assert choice.bf16_s is choice.f32_s is choice.ratio is None
+    assert PRECISION_VARIABLE in choice.reason
+
+
+@pytest.mark.parametrize("wish", ["fp16", "BF16", " f32"])
+def test_an_unknown_precision_is_refused_with_what_to_do(wish: str) -> None:
+    with pytest.raises(PrefixEngineError, match="set it to bf16 or f32"):
+        choose_precision({PRECISION_VARIABLE: wish})
+
+
+@pytest.mark.parametrize("environ", [{}, {PRECISION_VARIABLE: ""}])
+def test_without_a_wish_it_is_measured(environ: dict[str, str]) -> None:
+    choice = choose_precision(environ)
+    assert choice.bf16_s and choice.f32_s
+    assert choice == judge(choice.bf16_s, choice.f32_s)
+
+
+@pytest.mark.parametrize(("tick_s", "rounds"), [(0.0, MOST_ROUNDS), (1.0, 1)])
+def test_a_slow_machine_measures_fewer_rounds_but_at_least_one(tick_s: float, rounds: int) -> None:
+    reads = 0
+
+    def clock() -> float:
+        nonlocal reads
+        reads += 1
+        return reads * (tick_s or 1e-6)
+
+    measure_precision(clock)
+    assert reads == 1 + rounds * 5  # the beginning; per round two starts, two ends, one look

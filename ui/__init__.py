@@ -1,0 +1,1 @@
+"""What the pages share: the strip, charts, wording and session state."""

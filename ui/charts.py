@@ -1,0 +1,148 @@
+"""Figures for a run: each comes with a sentence for those who can't see it, and a table."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from prefix_engine.record import Run
+from prefix_engine.speed import Arm, Trial, is_disturbed
+from ui.palette import ARM_COLOUR, STAGE_COLOUR
+from ui.wording import milliseconds
+
+STAGES = ("tokenize", "lookup", "load", "prefill", "pick", "other")
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure, its text alternative, and the same numbers as a table."""
+
+    figure: go.Figure
+    alt: str
+    table: pd.DataFrame
+
+
+def ttft_chart(run: Run) -> Chart:
+    """Every trial as a dot, the median of each arm as a bar; ms from zero."""
+    figure = go.Figure()
+    for arm in reversed(Arm):
+        sound = [t for t in _counted(run, arm) if not is_disturbed(t, run.trials)]
+        disturbed = [t for t in _counted(run, arm) if is_disturbed(t, run.trials)]
+        _add_dots(figure, arm, sound, "circle", "trial")
+        _add_dots(figure, arm, disturbed, "x-thin-open", "disturbed by the machine, left out")
+        median = run.arms[arm].median_s
+        if median is not None:
+            _add_median(figure, arm, median)
+    figure.update_layout(
+        xaxis={"title": {"text": "time to first token, ms"}, "rangemode": "tozero"},
+        yaxis={"title": None},
+        showlegend=False,
+        height=230,
+        margin={"l": 8, "r": 24, "t": 8, "b": 8},
+    )
+    medians = "; ".join(
+        f"{arm}: {milliseconds(summary.median_s)} over {len(summary.ttft_s)} trials"
+        for arm, summary in run.arms.items()
+    )
+    return Chart(figure, f"Time to first token, medians. {medians}.", _trial_table(run))
+
+
+def stage_chart(run: Run) -> Chart:
+    """The median seconds of each stage, stacked for each arm."""
+    medians = {arm: _stage_medians_s(run, arm) for arm in Arm}
+    figure = go.Figure()
+    for stage in STAGES:
+        figure.add_bar(
+            y=[str(arm) for arm in reversed(Arm)],
+            x=[medians[arm][stage] * 1e3 for arm in reversed(Arm)],
+            name=stage,
+            orientation="h",
+            marker={"color": STAGE_COLOUR[stage]},
+            hovertemplate=f"%{{y}}: {stage} %{{x:.2f}} ms<extra></extra>",
+        )
+    figure.update_layout(
+        barmode="stack",
+        xaxis={"title": {"text": "median of each stage, ms"}, "rangemode": "tozero"},
+        legend={"orientation": "h", "y": 1.15, "traceorder": "normal"},
+        height=230,
+        margin={"l": 8, "r": 24, "t": 8, "b": 8},
+    )
+    table = pd.DataFrame(
+        {str(arm): {stage: milliseconds(medians[arm][stage]) for stage in STAGES} for arm in Arm}
+    )
+    longest = {arm: max(STAGES, key=lambda stage: medians[arm][stage]) for arm in Arm}
+    alt = "; ".join(
+        f"{arm}: {longest[arm]} takes most, {milliseconds(medians[arm][longest[arm]])}"
+        for arm in Arm
+    )
+    return Chart(figure, f"Stages of the time to first token. {alt}.", table)
+
+
+def _counted(run: Run, arm: Arm) -> list[Trial]:
+    return [trial for trial in run.trials if trial.arm is arm and trial.round > 0]
+
+
+def _add_dots(figure: go.Figure, arm: Arm, trials: list[Trial], symbol: str, what: str) -> None:
+    figure.add_scatter(
+        x=[trial.ttft_s * 1e3 for trial in trials],
+        y=[str(arm)] * len(trials),
+        mode="markers",
+        marker={
+            "symbol": symbol,
+            "size": 11,
+            "color": ARM_COLOUR[arm],
+            "opacity": 0.75,
+            "line": {"width": 1.5, "color": ARM_COLOUR[arm]},
+        },
+        customdata=[[trial.round, trial.timing.cpu_over_wall] for trial in trials],
+        hovertemplate=(
+            f"{arm}, {what}: %{{x:.1f}} ms<br>round %{{customdata[0]}}, "
+            "CPU over wall time %{customdata[1]:.2f}<extra></extra>"
+        ),
+    )
+
+
+def _add_median(figure: go.Figure, arm: Arm, median_s: float) -> None:
+    figure.add_scatter(
+        x=[median_s * 1e3],
+        y=[str(arm)],
+        mode="markers+text",
+        marker={
+            "symbol": "line-ns-open",
+            "size": 34,
+            "line": {"width": 4},
+            "color": ARM_COLOUR[arm],
+        },
+        text=[milliseconds(median_s)],
+        textposition="top center",
+        hovertemplate=f"{arm}, median: %{{x:.1f}} ms<extra></extra>",
+    )
+
+
+def _trial_table(run: Run) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "round": trial.round or "discarded",
+                "arm": str(trial.arm),
+                "TTFT": milliseconds(trial.ttft_s),
+                "tokens reused": trial.reused,
+                "CPU over wall time": round(trial.timing.cpu_over_wall, 2),
+                "disturbed": "yes, left out" if is_disturbed(trial, run.trials) else "no",
+            }
+            for trial in run.trials
+        ]
+    ).astype({"round": str})
+
+
+def _stage_medians_s(run: Run, arm: Arm) -> dict[str, float]:
+    timings = [t.timing for t in _counted(run, arm) if not is_disturbed(t, run.trials)]
+    return {
+        stage: statistics.median(
+            [t.other_s if stage == "other" else t.stages_s[stage] for t in timings] or [0.0]
+        )
+        for stage in STAGES
+    }

@@ -1,0 +1,91 @@
+"""What the learner enters: a preset or their own prompts, and how to run them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from prefix_engine.tokenizer import Message, Prompt
+from ui.presets import Preset, load_presets
+
+DEFAULT_ROUNDS = 5
+DEFAULT_REPLY_TOKENS = 24
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Two prompts and the settings of a run. `preset` is where the prompts began."""
+
+    preset: Preset
+    a: Prompt
+    b: Prompt
+    rounds: int
+    reply_tokens: int
+
+
+def ask_for_inputs() -> Inputs:
+    """Show the editors and return what stands in them. Preset and settings live in the link."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        preset = _choose_preset()
+        st.segmented_control(
+            "Send as", ["raw", "chat"], key="mode", required=True, bind="query-params"
+        )
+        with st.popover("Settings"):
+            rounds, reply_tokens = _ask_for_settings()
+    st.text(preset.lesson)
+    return Inputs(preset, *_edit_prompts(), rounds, reply_tokens)
+
+
+def _choose_preset() -> Preset:
+    presets = {preset.id: preset for preset in load_presets()}
+    chosen = st.selectbox(
+        "Preset",
+        list(presets),
+        format_func=lambda name: presets[name].title,
+        key="preset",
+        bind="query-params",
+    )
+    if st.session_state.get("filled_from") != chosen:
+        _fill_in(presets[chosen])
+    return presets[chosen]
+
+
+def _fill_in(preset: Preset) -> None:
+    """Put a preset's texts into the editors; a link's own mode is kept when the page opens."""
+    opened_by_link = "filled_from" not in st.session_state and "mode" in st.query_params
+    st.session_state["filled_from"] = preset.id
+    st.session_state["a"] = preset.a
+    st.session_state["b"] = preset.b
+    st.session_state["system"] = preset.system or ""
+    if not opened_by_link:
+        st.session_state["mode"] = preset.mode
+
+
+def _ask_for_settings() -> tuple[int, int]:
+    rounds = st.slider(
+        "Trials of each arm",
+        *(1, 20, DEFAULT_ROUNDS),
+        key="trials",
+        bind="query-params",
+        help="With fewer than 5 undisturbed trials an arm, no verdict on speed is given.",
+    )
+    reply_tokens = st.slider(
+        "Longest reply, in tokens (0: none)",
+        *(0, 64, DEFAULT_REPLY_TOKENS),
+        key="reply",
+        bind="query-params",
+    )
+    return rounds, reply_tokens
+
+
+def _edit_prompts() -> tuple[Prompt, Prompt]:
+    chat = st.session_state["mode"] == "chat"
+    system = st.text_area("System prompt, the same for A and B", key="system") if chat else ""
+    left, right = st.columns(2)
+    a = left.text_area("A: already in the cache", key="a", height=130)
+    b = right.text_area("B: arrives next", key="b", height=130)
+    if not chat:
+        return a or "", b or ""
+    turns = (Message("system", system),) if system else ()
+    return (*turns, Message("user", a or "")), (*turns, Message("user", b or ""))

@@ -1,0 +1,73 @@
+"""What all visitors of this server share: one engine, loaded in the background, and one slot."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from prefix_engine.errors import PrefixEngineError
+from prefix_engine.settings import Settings
+from prefix_engine.turns import ComputeSlot
+
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How far the loading is, `part` from 0 to 1."""
+
+    what: str
+    part: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why there is no engine, in words that say what to do."""
+
+    why: str
+
+
+class Server:
+    """Starts loading when it is made; `status` is the engine, once it is there."""
+
+    def __init__(self) -> None:
+        self.slot = ComputeSlot()
+        self.status: Engine | Loading | Failed = Loading("Starting", 0.0)
+        threading.Thread(target=self._load, name="load-engine", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            # not at the top: torch takes seconds to import, and the first page must not wait for it
+            self.status = Loading("Importing torch", 0.0)
+            from prefix_engine.loading import load_engine
+
+            self.status = load_engine(Settings.from_environment(), on_progress=self._tell)
+        except PrefixEngineError as error:
+            self.status = Failed(str(error))
+        except Exception as error:
+            self.status = Failed(f"The model could not be loaded: {error!r}")
+            raise
+
+    def _tell(self, what: str, part: float) -> None:
+        self.status = Loading(what, part)
+
+
+@st.cache_resource(show_spinner=False)
+def server() -> Server:
+    """The one server of this process."""
+    return Server()
+
+
+def load_again() -> None:
+    """Forget a failed attempt; the next `server()` makes a new one."""
+    server.clear()
+
+
+def ready_engine() -> Engine | None:
+    """The engine, once it is loaded."""
+    status = server().status
+    return None if isinstance(status, Loading | Failed) else status

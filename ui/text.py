@@ -1,0 +1,28 @@
+"""Sentences that may quote a prompt: shown as plain text, never parsed as Markdown or HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+_CSS = (Path(__file__).parent.parent / "assets" / "page.css").read_text(encoding="utf-8")
+
+Weight = Literal["headline", "sentence", "reply", "complaint"]
+
+
+def page_style() -> None:
+    """Put the style sheet of `say` on the page; once in each run of a page."""
+    st.html(f"<style>{_CSS}</style>")
+
+
+def say(text: str, weight: Weight = "sentence", key: str | None = None) -> None:
+    """One paragraph of plain text: `st.text`, in the page's type instead of a typewriter's."""
+    with st.container(key=f"say-{weight}-{key or abs(hash(text))}"):
+        st.text(text)
+
+
+def complain(text: str) -> None:
+    """What went wrong and what to do, in plain text."""
+    say(text, "complaint")
