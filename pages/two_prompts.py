@@ -36,10 +36,13 @@ def predict_then_reveal(inputs: Inputs) -> None:
     """The strips without the answer until the learner has guessed, asked for it, or run it."""
     engine = ready_engine()
     found = find_run(inputs)
-    if found is None and engine is None:
+    if found is not None:
+        comparison = found.run.comparison
+    elif engine is not None:
+        comparison = compare_now(engine, inputs)
+    else:
         st.info("These prompts can be compared and run as soon as the model is loaded.")
         return
-    comparison = found.run.comparison if found else compare_now(engine, inputs)
     covered = found is None or (found.recorded and not is_revealed(comparison))
     with st.container(horizontal=True, vertical_alignment="center"):
         if covered:

@@ -125,7 +125,8 @@ class ChatTemplate:
 
 
 def _enclose(content: str, index: int, marker: str) -> str:
-    return f"{marker}{index}:{content}{marker}"
+    # an empty message stays empty: templates ask whether there is one
+    return f"{marker}{index}:{content}{marker}" if content else ""
 
 
 def _enclose_stripped(content: str, index: int, marker: str) -> str:

@@ -19,7 +19,6 @@ from prefix_engine.settings import Settings
 from prefix_engine.speed import Trial
 from prefix_engine.tokenizer import Message, Prompt
 
-
 BAD_INPUT = 2
 INTERRUPTED = 130
 

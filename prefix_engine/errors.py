@@ -19,7 +19,7 @@ class PromptTooLong(PrefixEngineError):
 
     def __init__(self, tokens: int, limit: int, name: str = "The prompt") -> None:
         super().__init__(
-            f"{name} has {tokens:,} tokens; the limit is {limit:,}. Shorten it: nothing was cut off."
+            f"{name} has {tokens:,} tokens; the limit is {limit:,}. Shorten it: nothing was cut."
         )
         self.tokens = tokens
         self.limit = limit

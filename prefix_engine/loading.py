@@ -32,7 +32,11 @@ def load_engine(
     it and leaves nothing half done.
     """
     model, tokenizer = load_model(settings, on_progress)
-    cache = RadixCache(block_size=block_size, budget_bytes=settings.kv_budget_bytes)
+    cache = RadixCache(
+        block_size,
+        bytes_per_token=model.kv_shape.bytes_per_token,
+        budget_bytes=settings.kv_budget_bytes,
+    )
     return Engine(model, tokenizer, cache, max_prompt_tokens=settings.max_prompt_tokens)
 
 

@@ -47,7 +47,8 @@ class _Likeness:
 
 def _compare_kv(stored: Lease, computed: Tensor, tokens: int) -> _Likeness:
     """The first `tokens` stored tokens against the same positions of a slab's kv, all layers."""
-    start, pieces = 0, []
+    start = 0
+    pieces: list[_Likeness] = []
     for segment in stored.segments:
         assert isinstance(segment, KVSegment)
         count = min(segment.tokens, tokens - start)

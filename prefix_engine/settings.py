@@ -17,9 +17,11 @@ class BadSetting(PrefixEngineError):
 
 @dataclass(frozen=True)
 class Settings:
-    """`model` is None for the built-in one, else a hub id or a local folder (FIRST_DIFFERENCE_MODEL);
-    `device` is where a model through transformers computes (FIRST_DIFFERENCE_DEVICE); the limits are
-    those of one prompt (FIRST_DIFFERENCE_MAX_PROMPT_TOKENS) and of all stored KV together
+    """One server's settings.
+
+    `model` (FIRST_DIFFERENCE_MODEL) is None for the built-in one, else a hub id or a local folder;
+    `device` (FIRST_DIFFERENCE_DEVICE) is where a model through transformers computes; the limits
+    are those of one prompt (FIRST_DIFFERENCE_MAX_PROMPT_TOKENS) and of all stored KV together
     (FIRST_DIFFERENCE_KV_BUDGET_MIB).
     """
 

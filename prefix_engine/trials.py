@@ -1,7 +1,7 @@
 """Fair timing: cold, a never-seen control, and a hit, interleaved.
 
-A is computed, stored and pinned in a namespace of its own before anything is timed. A trial then runs
-B in one of three arms and stores nothing, so that each starts from the same state:
+A is computed, stored and pinned in a namespace of its own before anything is timed. A trial then
+runs B in one of three arms and stores nothing, so that each starts from the same state:
 
 - cold: an empty namespace; nothing can be reused;
 - control: the namespace that holds A, but B's first token is replaced by one that begins no stored
@@ -30,7 +30,7 @@ Turn = Callable[[], AbstractContextManager[None]]
 
 
 class WrongReuse(PrefixEngineError):
-    """A trial reused another number of tokens than the rule says; its timing would prove nothing."""
+    """A trial reused more or fewer tokens than the rule says; its timing would prove nothing."""
 
 
 class Experiment:

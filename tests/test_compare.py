@@ -198,8 +198,8 @@ def test_repetitive_prompts_are_aligned() -> None:
 
 def test_of_prompts_too_long_to_align_the_common_end_is() -> None:
     a = [*range(20_000), 7, 8, 9]
-    b = [*range(20_000, 40_000), 7, 8, 9]
-    assert align(a, b) == [(20_002, 20_002), (20_001, 20_001), (20_000, 20_000)]
+    b = [5, *range(20_000, 40_000), 7, 8, 9]
+    assert align(a, b) == [(20_002, 20_003), (20_001, 20_002), (20_000, 20_001)]
 
 
 def test_the_cut_of_real_tokens_counts_tokens_characters_and_bytes(

@@ -15,6 +15,7 @@ from prefix_engine.glyphs import is_invisible, is_mark, name, quoted, visible
         (" a\tb\r\n", "·a⇥b␍⏎"),
         ("a\u00a0b\u3000", "a⟨U+00A0⟩b⟨U+3000⟩"),
         ("a\u200bb\ufeff\u202e", "a⟨U+200B⟩b⟨U+FEFF⟩⟨U+202E⟩"),
+        ("a\u2028b\u2029", "a⟨U+2028⟩b⟨U+2029⟩"),
         ("❤\ufe0f", "❤⟨U+FE0F⟩"),
         ("\x00\x04\x7f", "⟨U+0000⟩⟨U+0004⟩⟨U+007F⟩"),
         ("\u0301e", "\u25cc\u0301e"),

@@ -194,6 +194,15 @@ def test_typed_special_tokens_stay_plain_text(
     ]
 
 
+def test_a_special_token_that_is_spelled_like_a_word_is_never_made_from_text(
+    tokenizer: VocabularyTokenizer, vocabulary: Vocabulary
+) -> None:
+    [weather] = tokenizer.encode("Weather")
+    special_ids = (*vocabulary.special_ids, weather)
+    other = VocabularyTokenizer(replace(vocabulary, special_ids=special_ids))
+    assert weather not in other.encode("Weather")
+
+
 def test_prefix_and_question_tokenized_apart(tokenizer: VocabularyTokenizer) -> None:
     """A classic fault: the ids of two halves are not the ids of the text that is sent."""
     prefix, question = "The capital of France is ", "Paris, or Par"

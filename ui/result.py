@@ -1,4 +1,4 @@
-"""A finished run on the page: the sentence, the strips, the times, the KV, the proof, the replies."""
+"""A finished run on the page: sentence, strips, times, KV, proof, replies."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A lean Llama forward pass for one prompt on the CPU, with KV in a preallocated slab.
 
-What makes it lean: query, key and value projections are one matrix, gate and up another; 1/sqrt(d) is
-folded into the query rows when the weights are converted (exact for d = 64: a factor of 1/8); rotary
-tables are precomputed; keys and values are written in place; the query heads that share a KV head
+What makes it lean: query, key and value projections are one matrix, gate and up another; 1/sqrt(d)
+is folded into the query rows when the weights are converted (exact for d = 64: a factor of 1/8);
+rotary tables are precomputed; keys and values are written in place; the query heads that share a KV head
 are folded into the rows of one batched matmul; only the last row goes through the output matrix.
 The arithmetic follows "LLaMA" (Touvron et al., 2023) as Hugging Face's `LlamaForCausalLM` computes
 it, which is the oracle in the tests.
@@ -142,7 +142,7 @@ def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def rotary_tables(
     geometry: LlamaGeometry, positions: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """cos and sin of each position's angles, [positions, head_dim] each (RoFormer, Su et al. 2021)."""
+    """cos and sin of every position's angles, [positions, head_dim] (RoFormer, Su et al. 2021)."""
     steps = torch.arange(0, geometry.head_dim, 2, dtype=torch.int64).float() / geometry.head_dim
     angles = torch.outer(torch.arange(positions).float(), 1.0 / geometry.rope_base**steps)
     both = torch.cat((angles, angles), dim=-1)
