@@ -26,7 +26,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where a browser is required, a browser test that is skipped has failed."""
     report = yield
-    if report.skipped and "browser" in item.path.parts and os.environ.get(REQUIRE_BROWSER):
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    if skipped and "browser" in item.path.parts and os.environ.get(REQUIRE_BROWSER):
         report.outcome = "failed"
         report.longrepr = f"Skipped although {REQUIRE_BROWSER} is set: {report.longrepr}"
     return report

@@ -318,10 +318,9 @@ class RadixLease(Lease):
 
     def release(self) -> None:
         with self._cache._lock:
-            if not self._released:
-                self._released = True
-                self._cache._unpin(self._path())
-                self._end = None
+            self._cache._unpin(self._path())
+            self._end = None
+            self._released = True
 
     def _path(self) -> list[Node]:
         return self._end.path() if self._end else []

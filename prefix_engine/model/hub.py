@@ -23,7 +23,7 @@ from prefix_engine.errors import ModelRefused
 from prefix_engine.hub_tokenizer import HubTokenizer, load_hub_tokenizer
 from prefix_engine.model.base import KVShape, Model, OnChunk, Slab
 from prefix_engine.model.convert import Precision
-from prefix_engine.model.hub_files import HubFiles, find_files, max_tokens
+from prefix_engine.model.hub_files import HubFiles, find_files
 from prefix_engine.model.info import ModelInfo
 from prefix_engine.model.llama import CHUNK_ROWS
 from prefix_engine.model.precision import DTYPES, choose_precision
@@ -147,7 +147,6 @@ def load_hub_model(
     """
     _check_device(device)
     files = find_files(model_id)
-    limit = max_tokens(files.config, files.label)
     tokenizer = load_hub_tokenizer(files.folder)
     if precision is None:
         precision = choose_precision().chosen if torch.device(device).type == "cpu" else "bf16"
@@ -158,7 +157,7 @@ def load_hub_model(
         precision=precision,
         device=device,
         vocabulary=network.get_input_embeddings().num_embeddings,
-        max_tokens=limit,
+        max_tokens=files.max_tokens,
         stop_ids=_stop_ids(network.generation_config),
     )
     return HubModel(network, info), tokenizer

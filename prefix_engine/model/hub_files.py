@@ -34,12 +34,12 @@ LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 
 @dataclass(frozen=True)
 class HubFiles:
-    """A usable model's folder, its config (a transformers `PreTrainedConfig`), and its label."""
+    """Where a usable model lies, under what name it is shown, and its longest prompt."""
 
     label: str
     folder: Path
-    config: Any
     weights: tuple[Path, ...]
+    max_tokens: int
 
     def weights_sha256(self) -> str:
         """Of the one file of weights; of several, that of their hashes in the order of names."""
@@ -62,10 +62,11 @@ def find_files(model_id: str) -> HubFiles:
     reason = why_refused(config)
     if reason:
         raise ModelRefused(f"{model_id} can't be served: {reason}.")
+    limit = max_tokens(config, model_id)
     if not local:
         folder = _fetch(model_id, FETCHED)
     label = folder.resolve().name if local else model_id
-    return HubFiles(label, folder, config, tuple(_weights(folder, model_id)))
+    return HubFiles(label, folder, tuple(_weights(folder, model_id)), limit)
 
 
 def read_config(folder: Path, model_id: str) -> Any:

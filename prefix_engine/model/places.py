@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -197,4 +198,5 @@ def _bytes_in(folder: Path) -> int:
 
 def _last_line(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1].removeprefix("ERROR: ") if lines else "it ended without a word"
+    last = lines[-1] if lines else "it ended without a word"
+    return re.sub(r"^[\w.]*error: ", "", last, flags=re.IGNORECASE)

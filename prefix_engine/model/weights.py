@@ -301,7 +301,7 @@ def _progress_printer() -> Progress:
         nonlocal line
         start = "\r" if message == line else "\n" if line else ""
         line = message
-        print(f"{start}{message} … {done:4.0%}", end="", flush=True)
+        print(f"{start}{message}{f' … {done:4.0%}' if done else ''}", end="", flush=True)
 
     return tell
 

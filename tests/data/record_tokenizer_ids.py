@@ -43,7 +43,7 @@ CODE = [
     "<div class=\"box\" onclick='go()'>&nbsp;</div>",
     "if (x==1&&y!=2||!z) { return x<<3 ^ ~y; } // TODO",
     "    if x:\n        y = [i**2 for i in range(10)]\n\n\n    return y",
-    "curl -sSL https://example.org/a/b?c=d&e=%20f#g | sh -c 'cat > /tmp/x'",
+    "curl -sSL https://example.org/a/b?c=d&e=%20f#g | sh -c 'cat > out.txt'",
     "#!/usr/bin/env python3\r\nimport os\r\n\r\nprint(os.environ['HOME'])\r\n",
     "| a | b |\n|---|---|\n| 1 | 2 |\n",
     "\\frac{1}{2} \\sum_{i=0}^{n} x_i^2 \\leq \\infty",

@@ -231,6 +231,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "pictures": ("gemma3", {}, "takes more than text"),
     "no language model": ("clip", {}, "no causal language model"),
     "fills gaps": ("bert", {"architectures": ["BertForMaskedLM"]}, "no causal language model"),
+    "no limit": ("bloom", {}, "doesn't limit its positions"),
     "quantised": (
         "llama",
         {"quantization_config": {"quant_method": "gptq", "bits": 4}},
@@ -242,7 +243,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_by_its_config_before_its_weights_are_looked_for(name: str, tmp_path: Path) -> None:
     kind, changes, reason = REFUSED[name]
-    sizes = {} if kind in ("gemma3", "clip") else SIZES
+    sizes = {} if kind in ("bloom", "clip", "gemma3") else SIZES
     config = {"model_type": kind, **sizes, **changes}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelRefused) as refused:

