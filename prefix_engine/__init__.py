@@ -1,7 +1,8 @@
 """A prefix-cached language model engine that shows what it reuses, and proves it.
 
 The usual way in: `loading.load_engine` for an engine, `run.run` for a whole comparison, `compare`
-and `diagnose` for the tokens alone. Nothing is imported here, so that what needs no torch stays light.
+and `diagnose` for the tokens alone. Nothing is imported here, so that what
+needs no torch stays light.
 """
 
 import os
