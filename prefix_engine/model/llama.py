@@ -4,8 +4,8 @@ What makes it lean: query, key and value projections are one matrix, gate and up
 is folded into the query rows when the weights are converted (exact for d = 64: a factor of 1/8);
 rotary tables are precomputed; keys and values are written in place; query heads that share a KV
 head are folded into the rows of one batched matmul; only the last row goes through the output
-matrix. The arithmetic follows "LLaMA" (Touvron et al., 2023) as Hugging Face's `LlamaForCausalLM` computes
-it, which is the oracle in the tests.
+matrix. The arithmetic follows "LLaMA" (Touvron et al., 2023) as Hugging Face's
+`LlamaForCausalLM` computes it, which is the oracle in the tests.
 """
 
 from __future__ import annotations
