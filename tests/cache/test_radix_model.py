@@ -7,7 +7,16 @@ from itertools import chain
 import hypothesis.strategies as st
 import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from prefix_engine.cache import Lease, RadixCache, Segment
 from prefix_engine.errors import CacheInUse
@@ -17,10 +26,14 @@ from .naive import NaiveCache
 
 Ids = tuple[int, ...]
 
-# few words, so that prompts repeat, begin and continue each other, and part inside blocks
+# few words, so that prompts begin and continue each other, and part inside and between blocks
 WORDS: list[Ids] = [(0,), (0, 0, 0, 0), (1, 0, 1)]
 prompts = st.lists(st.sampled_from(WORDS), max_size=4).map(lambda words: tuple(chain(*words)))
 namespaces = st.sampled_from(["", "a"])
+earlier: Bundle[Ids] = Bundle("earlier")
+related = st.tuples(earlier, st.integers(0, 16), prompts).map(
+    lambda drawn: drawn[0][: drawn[1]] + drawn[2]
+)
 
 
 class Stopped(Exception):
@@ -33,11 +46,15 @@ def stop(start: int, end: int) -> Segment:
 
 class CacheMachine(RuleBasedStateMachine):
     @initialize(
+        target=earlier,
+        first=st.lists(prompts, min_size=1, max_size=4),
         block_size=st.integers(1, 5),
-        budget=st.one_of(st.none(), st.integers(0, 40)),
+        budget=st.one_of(st.none(), st.integers(0, 24)),
         odd_bytes=st.integers(0, BYTES_PER_TOKEN - 1),
     )
-    def make(self, block_size: int, budget: int | None, odd_bytes: int) -> None:
+    def make(
+        self, first: list[Ids], block_size: int, budget: int | None, odd_bytes: int
+    ) -> MultipleResults[Ids]:
         self.cache = RadixCache(
             block_size,
             bytes_per_token=BYTES_PER_TOKEN,
@@ -46,14 +63,21 @@ class CacheMachine(RuleBasedStateMachine):
         self.naive = NaiveCache(block_size, budget)
         self.leases: dict[int, tuple[Lease, Ids, str]] = {}
         self.query_tokens = self.hit_tokens = 0
+        for ids in first:
+            self.insert(ids, "")
+        return multiple(*first)
 
-    @rule(ids=prompts, namespace=namespaces)
+    @rule(target=earlier, ids=related, namespace=namespaces)
+    def store(self, ids: Ids, namespace: str) -> Ids:
+        self.insert(ids, namespace)
+        return ids
+
     def insert(self, ids: Ids, namespace: str) -> None:
         result = self.cache.insert(ids, taking(ids, namespace), namespace)
         expected = self.naive.insert(self.naive.blocks(ids, len(ids)), namespace)
         assert (result.stored, result.present, result.refused) == expected
 
-    @rule(ids=prompts, namespace=namespaces)
+    @rule(ids=related, namespace=namespaces)
     def insert_and_fail(self, ids: Ids, namespace: str) -> None:
         key = self.naive.blocks(ids, len(ids))
         stored, _, _ = self.naive.insert(key, namespace, fails=True)
@@ -63,12 +87,12 @@ class CacheMachine(RuleBasedStateMachine):
         else:
             self.cache.insert(ids, stop, namespace)
 
-    @rule(ids=prompts, namespace=namespaces)
+    @rule(ids=related, namespace=namespaces)
     def peek(self, ids: Ids, namespace: str) -> None:
         key = self.naive.blocks(ids, len(ids) - 1)
         assert self.cache.peek(ids, namespace) == self.naive.found(key, namespace)
 
-    @rule(ids=prompts, namespace=namespaces)
+    @rule(ids=related, namespace=namespaces)
     def match(self, ids: Ids, namespace: str) -> None:
         lease = self.cache.match(ids, namespace)
         key = self.naive.blocks(ids, len(ids) - 1)
@@ -76,7 +100,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.query_tokens += len(ids)
         self.hit_tokens += lease.tokens
 
-    @rule(ids=prompts, namespace=namespaces)
+    @rule(ids=related, namespace=namespaces)
     def pin(self, ids: Ids, namespace: str) -> None:
         lease = self.cache.pin(ids, namespace)
         self.keep(lease, ids, namespace, self.naive.blocks(ids, len(ids)))
@@ -93,10 +117,11 @@ class CacheMachine(RuleBasedStateMachine):
         self.leases.pop(user)[0].release()
         self.naive.release(user)
 
-    @rule(tokens=st.integers(-1, 20))
+    @rule(tokens=st.integers(-1, 6))
     def evict(self, tokens: int) -> None:
         assert self.cache.evict(tokens) == self.naive.evict(tokens)
 
+    @precondition(lambda self: self.naive.stored > 20)  # or little would ever be stored
     @rule(namespace=st.one_of(st.none(), namespaces))
     def clear(self, namespace: str | None) -> None:
         expected = self.naive.clear(namespace)
@@ -156,4 +181,4 @@ class CacheMachine(RuleBasedStateMachine):
 
 
 TestCacheMachine = CacheMachine.TestCase
-TestCacheMachine.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestCacheMachine.settings = settings(max_examples=250, stateful_step_count=40, deadline=None)
