@@ -321,6 +321,15 @@ def test_room_is_made_up_to_the_last_token_that_is_free() -> None:
     assert stored(cache, [2, 0, 0]) == 3
 
 
+def test_what_is_in_use_and_extended_needs_its_room_once() -> None:
+    cache = cache_for(8)
+    store(cache, A[:4])
+    with cache.pin(A[:4]):
+        store(cache, A)
+        assert cache.insert([9], taking([9])).stored == 1, "the extension is free to go"
+    assert stored(cache, A) == 4
+
+
 def test_what_is_extended_is_not_evicted_for_its_extension() -> None:
     cache = cache_for(8)
     store(cache, A[:4])
