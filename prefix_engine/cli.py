@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -41,7 +42,8 @@ class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"prefix_engine: {message} (see --help)\n")
+        _tell(f"prefix_engine: {message} (see --help)")
+        self.exit(BAD_INPUT)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 1")
     return int(text)
 
 
@@ -114,8 +116,9 @@ def _on_trial(trial: Trial, of: int) -> None:
     _tell(f"{name}: {trial.arm} {trial.ttft_s * 1e3:.1f} ms")
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _tell(text: str) -> None:
+    """One line, whatever names or texts of the person's it quotes."""
+    print(" ".join(text.splitlines()), file=sys.stderr, flush=True)
 
 
 def _report(run: Run, as_json: bool) -> str:

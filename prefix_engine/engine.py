@@ -8,7 +8,7 @@ and a request that fails or is stopped leaves the cache as it was.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -17,7 +17,7 @@ import torch
 
 from prefix_engine.cache.base import DEFAULT_NAMESPACE, Insert, PrefixCache
 from prefix_engine.cache.storage import copy_out, load
-from prefix_engine.errors import EmptyPrompt, PromptTooLong
+from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong
 from prefix_engine.model.base import Model, Slab
 from prefix_engine.stopwatch import Stopwatch, Timing
 from prefix_engine.tokenizer import Prompt, Tokenizer
@@ -210,17 +210,19 @@ class Engine:
         namespace: str = DEFAULT_NAMESPACE,
         read: bool = True,
         store: bool = True,
-        max_new_tokens: int = 64,
+        max_new_tokens: int | None = None,
         sampling: Sampling = GREEDY,
         on_step: OnStep | None = None,
-    ) -> Iterator[Step]:
-        """Stream a reply; it ends before a stop token, or after `max_new_tokens`.
+    ) -> Generator[Step, None, None]:
+        """Stream a reply; it ends before a stop token, or after `max_new_tokens` (the engine's own
+        limit where none is given). Raises `ReplyTooLong` for more than that.
 
         Nothing runs before the first `next`. When the reply ends, or is closed early, the KV of its
         tokens is added to the cache, but for the last one's: it was never fed to the model.
         """
-        if not 1 <= max_new_tokens <= self.max_new_tokens:
-            raise ValueError(f"max_new_tokens must be from 1 to {self.max_new_tokens}")
+        if max_new_tokens is None:
+            max_new_tokens = self.max_new_tokens
+        self.check_reply_length(max_new_tokens)
         pick = sampling.picker()
         with self.request(
             prompt, namespace=namespace, read=read, store=store, pick=pick, on_step=on_step
@@ -238,7 +240,7 @@ class Engine:
         fed: list[int],
         pick: Callable[[torch.Tensor], int],
         max_new_tokens: int,
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, None]:
         """Yield the picked token, feed it, pick the next; `fed` grows by what has KV."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         next_id, seconds = request.prefill.next_id, request.prefill.ttft_s
@@ -258,6 +260,11 @@ class Engine:
         """Raise `PromptTooLong` for a prompt of that many tokens."""
         if tokens > self.max_prompt_tokens:
             raise PromptTooLong(tokens, self.max_prompt_tokens, name)
+
+    def check_reply_length(self, tokens: int) -> None:
+        """Raise `ReplyTooLong` for a reply of that many tokens."""
+        if not 1 <= tokens <= self.max_new_tokens:
+            raise ReplyTooLong(tokens, self.max_new_tokens)
 
     def _ids(self, prompt: Prompt, first_id: int | None) -> tuple[int, ...]:
         ids = self.tokenizer.encode(prompt)

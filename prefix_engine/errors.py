@@ -25,6 +25,13 @@ class PromptTooLong(PrefixEngineError):
         self.limit = limit
 
 
+class ReplyTooLong(PrefixEngineError):
+    """More tokens were asked for than one reply may have, or fewer than one."""
+
+    def __init__(self, tokens: int, limit: int) -> None:
+        super().__init__(f"A reply of {tokens:,} tokens can't be had: ask for 1 to {limit:,}.")
+
+
 class EmptyPrompt(PrefixEngineError):
     """The prompt has no tokens, so there is nothing to compute."""
 

@@ -45,6 +45,8 @@ def run(
     An empty B is compared only. Raises `PromptTooLong`, `TextError`, and what the watch raises.
     """
     watch = watch or Watch()
+    if reply_tokens:
+        engine.check_reply_length(reply_tokens)
     comparison = compare_prompts(engine, a, b)
     a_refused = False
     trials: tuple[Trial, ...] = ()

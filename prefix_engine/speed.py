@@ -79,8 +79,10 @@ def is_disturbed(trial: Trial, trials: Sequence[Trial]) -> bool:
 
     Arms are judged apart: a short hit keeps fewer threads busy than a long prefill, undisturbed.
     """
+    if trial.round == 0:
+        return False
     best = max(t.timing.cpu_over_wall for t in trials if t.arm is trial.arm and t.round > 0)
-    return trial.round > 0 and trial.timing.cpu_over_wall < DISTURBED_BELOW * best
+    return trial.timing.cpu_over_wall < DISTURBED_BELOW * best
 
 
 def summarize(trials: Sequence[Trial]) -> dict[Arm, ArmSummary]:

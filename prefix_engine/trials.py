@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, OnStep, Prefill, Step
@@ -75,7 +75,7 @@ class Experiment:
 
     def answer(
         self, arm: Arm, max_new_tokens: int, on_step: OnStep | None = None
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, None]:
         """Generate a greedy reply to B in this arm, storing nothing."""
         return self.engine.generate(
             self.b,
@@ -129,10 +129,12 @@ def experiment(
     namespace, a_ids = f"trial-{uuid.uuid4().hex}", tuple(engine.tokenizer.encode(a))
     made = Experiment(engine, b, namespace, a_ids)
     try:
-        if a_ids:
+        with ExitStack() as stack:
             with turn():
-                made.a_prefill = engine.prefill(a, namespace=namespace, on_step=on_step)
-        with engine.cache.pin(a_ids, namespace):
+                if a_ids:
+                    made.a_prefill = engine.prefill(a, namespace=namespace, on_step=on_step)
+                # in the same turn: whoever computes next may need the room that A takes
+                stack.enter_context(engine.cache.pin(a_ids, namespace))
             yield made
     finally:
         engine.cache.clear(namespace)

@@ -33,7 +33,6 @@ def ask_for_inputs() -> Inputs:
         )
         with st.popover("Settings"):
             rounds, reply_tokens = _ask_for_settings()
-    st.text(preset.lesson)
     return Inputs(preset, *_edit_prompts(), rounds, reply_tokens)
 
 
