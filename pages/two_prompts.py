@@ -57,7 +57,7 @@ def predict_then_reveal(inputs: Inputs) -> None:
         if ask_for_guess(comparison) and found:
             st.rerun()
     elif found:
-        show_result(found.run, guess_for(comparison), found.recorded)
+        show_result(found.run, guess_for(comparison), found.recorded, inputs.lesson)
         show_export(found.run, found.recorded)
 
 

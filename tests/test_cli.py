@@ -291,3 +291,19 @@ def test_help_explains_the_two_dashes(command: Command) -> None:
     outcome = command("compare", "--help")
     assert outcome.status == 0
     assert "go after '--'" in outcome.out
+
+
+def test_a_name_with_a_line_break_is_still_refused_in_one_line(command: Command) -> None:
+    assert_refused(command("compare", "no\nsuch", "file", "--file"), "no such can't be read")
+    assert_refused(command("compare", A, B, "--fa\nst"), "--fa st")
+
+
+def test_a_number_of_thousands_of_digits_is_refused_without_echoing_it(command: Command) -> None:
+    outcome = command("compare", A, B, f"--trials={'9' * 5000}")
+    assert_refused(outcome, "--trials", "whole number from 1")
+    assert len(outcome.err) < 200
+
+
+def test_a_reply_longer_than_the_limit_is_refused_and_nothing_is_run(command: Command) -> None:
+    outcome = command("compare", A, B, "--reply", "99999")
+    assert_refused(outcome, "A reply of 99,999 tokens")

@@ -12,7 +12,7 @@ from torch import Tensor
 from prefix_engine.cache import DEFAULT_NAMESPACE, Insert, RadixCache, TakeKV
 from prefix_engine.cache.storage import KVSegment
 from prefix_engine.engine import Engine, Sampling, Step
-from prefix_engine.errors import EmptyPrompt, PromptTooLong
+from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong
 from prefix_engine.model.base import Slab
 from prefix_engine.stopwatch import Stopwatch
 from prefix_engine.tokenizer import Message, Prompt
@@ -411,7 +411,7 @@ def test_a_reply_that_stops_at_once_is_empty() -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 65])
 def test_the_length_of_a_reply_is_bounded(engine: Engine, count: int) -> None:
-    with pytest.raises(ValueError, match="from 1 to 64"):
+    with pytest.raises(ReplyTooLong, match="1 to 64"):
         next(engine.generate(SHARED, max_new_tokens=count))
 
 

@@ -106,3 +106,8 @@ def test_disturbed_trials_are_left_out_of_the_verdict() -> None:
     assert with_them == judge_speed(summarize(trials(FAST, SLOW)))
     four_left = judge_speed(summarize([*trials(FAST[:4], SLOW), *disturbed]))
     assert four_left.kind is SpeedKind.TOO_FEW
+
+
+def test_a_discarded_trial_can_be_judged_while_it_is_the_only_one() -> None:
+    warm_up = trial(number=0, share=0.1)
+    assert not is_disturbed(warm_up, [warm_up])

@@ -10,7 +10,7 @@ import pytest
 from prefix_engine.cache import DEFAULT_NAMESPACE, Lease, NullCache, RadixCache
 from prefix_engine.cache.null import EmptyLease
 from prefix_engine.engine import Engine
-from prefix_engine.errors import EmptyPrompt, PrefixEngineError, PromptTooLong
+from prefix_engine.errors import EmptyPrompt, PrefixEngineError, PromptTooLong, ReplyTooLong
 from prefix_engine.run import Watch, run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Message
@@ -349,3 +349,24 @@ def test_a_run_without_room_for_a_says_so_and_reuses_nothing() -> None:
     assert found.a_refused
     assert (found.reused, found.computed) == (0, len(B))
     assert found.comparison.shared == len(SHARED)
+
+
+def test_whoever_computes_next_cannot_take_the_room_of_a_between_its_storing_and_its_pin() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=len(A)))
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        yield
+        engine.prefill("z" * len(A), namespace="another visitor")
+
+    with experiment(engine, A, B, turn=turn) as ready:
+        assert ready.run(Arm.HIT).reused == len(SHARED)
+
+
+def test_a_reply_that_is_too_long_is_refused_before_anything_runs(engine: Engine) -> None:
+    trials: list[Trial] = []
+    watch = Watch(on_trial=lambda trial, of: trials.append(trial))
+    with pytest.raises(ReplyTooLong):
+        run(engine, A, B, 1, engine.max_new_tokens + 1, watch)
+    assert trials == []
+    assert nodes_of(engine) == []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from prefix_engine.tokenizer import Message, Prompt
-from ui.presets import Preset, load_presets
+from ui.presets import Preset, load_presets, preset_prompts
 
 DEFAULT_ROUNDS = 5
 DEFAULT_REPLY_TOKENS = 24
@@ -22,6 +22,12 @@ class Inputs:
     b: Prompt
     rounds: int
     reply_tokens: int
+
+    @property
+    def lesson(self) -> str | None:
+        """What the preset teaches, as long as its prompts were not edited."""
+        untouched = preset_prompts(self.preset) == (self.a, self.b)
+        return self.preset.lesson if untouched else None
 
 
 def ask_for_inputs() -> Inputs:

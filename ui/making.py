@@ -15,7 +15,7 @@ from prefix_engine.record import Run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.turns import ComputeSlot
 from ui.editors import Inputs
-from ui.text import say
+from ui.text import place_for
 from ui.wording import milliseconds
 
 if TYPE_CHECKING:
@@ -49,10 +49,10 @@ class Progress:
     def __init__(self, slot: ComputeSlot) -> None:
         self._slot = slot
         self._bar = st.progress(0.0, "Waiting for a turn")
-        columns = st.columns(2)
-        self._places = {
-            arm: column.empty() for arm, column in zip((Arm.COLD, Arm.HIT), columns, strict=True)
-        }
+        self._places = {}
+        for arm, column in zip((Arm.COLD, Arm.HIT), st.columns(2), strict=True):
+            with column:
+                self._places[arm] = st.empty(), place_for("reply", key=f"live-{arm}")
         self._said: dict[Arm, str] = defaultdict(str)
         self._part, self._text = 0.0, "Computing A and storing its KV"
         self._updated_s = 0.0
@@ -78,10 +78,12 @@ class Progress:
         self._update_if_due(self._text)
 
     def _on_token(self, arm: Arm, step: Step) -> None:
+        heading, reply = self._places[arm]
+        if not self._said[arm]:
+            self._part, self._text = 1.0, f"Answering B: {arm}"
+            heading.caption(f"{arm}: first token after {milliseconds(step.prefill.ttft_s)}")
         self._said[arm] += step.text
-        with self._places[arm].container():
-            st.caption(f"{arm}: first token after {milliseconds(step.prefill.ttft_s)}")
-            say(self._said[arm], "reply", key=f"live-{arm}")
+        reply.text(self._said[arm])
 
     def _update_if_due(self, text: str) -> None:
         if time.monotonic() - self._updated_s > BETWEEN_UPDATES_S:

@@ -18,11 +18,14 @@ from ui.wording import (
 )
 
 
-def show_result(run: Run, guess: int | None, recorded: bool) -> None:
-    """Everything a run found, in the order in which it is understood."""
+def show_result(run: Run, guess: int | None, recorded: bool, lesson: str | None) -> None:
+    """Everything a run found, in the order in which it is understood; `lesson` is what a preset
+    says of its own prompts."""
     say(run.verdict.sentence, "headline")
     for finding in run.verdict.findings:
         say(finding.sentence)
+    if lesson is not None:
+        say(lesson, key="lesson")
     payload = strip_payload(run.comparison, run=run.date, guess=guess)
     token_strip(payload, key="strip", mode="result")
     if run.exact is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 _CSS = (Path(__file__).parent.parent / "assets" / "page.css").read_text(encoding="utf-8")
 
@@ -21,6 +22,11 @@ def say(text: str, weight: Weight = "sentence", key: str | None = None) -> None:
     """One paragraph of plain text: `st.text`, in the page's type instead of a typewriter's."""
     with st.container(key=f"say-{weight}-{key or abs(hash(text))}"):
         st.text(text)
+
+
+def place_for(weight: Weight, key: str) -> DeltaGenerator:
+    """A place whose plain text may be replaced as often as wanted: `place.text(…)`."""
+    return st.container(key=f"say-{weight}-{key}").empty()
 
 
 def complain(text: str) -> None:
