@@ -38,9 +38,17 @@ def ttft_chart(run: Run) -> Chart:
             _add_median(figure, arm, median)
     figure.update_layout(
         xaxis={"title": {"text": "time to first token, ms"}, "rangemode": "tozero"},
-        yaxis={"title": None},
+        yaxis={
+            "title": None,
+            "tickvals": [arm.value for arm in Arm],
+            "ticktext": [
+                f"<b>{arm}</b><br>{milliseconds(summary.median_s)}"
+                for arm, summary in run.arms.items()
+            ],
+        },
+        font={"size": 14},
         showlegend=False,
-        height=230,
+        height=270,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
     )
     medians = "; ".join(
@@ -67,7 +75,8 @@ def stage_chart(run: Run) -> Chart:
         barmode="stack",
         xaxis={"title": {"text": "median of each stage, ms"}, "rangemode": "tozero"},
         legend={"orientation": "h", "y": 1.15, "traceorder": "normal"},
-        height=230,
+        font={"size": 14},
+        height=270,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
     )
     table = pd.DataFrame(
@@ -88,7 +97,7 @@ def _counted(run: Run, arm: Arm) -> list[Trial]:
 def _add_dots(figure: go.Figure, arm: Arm, trials: list[Trial], symbol: str, what: str) -> None:
     figure.add_scatter(
         x=[trial.ttft_s * 1e3 for trial in trials],
-        y=[str(arm)] * len(trials),
+        y=[arm.value] * len(trials),
         mode="markers",
         marker={
             "symbol": symbol,
@@ -108,16 +117,14 @@ def _add_dots(figure: go.Figure, arm: Arm, trials: list[Trial], symbol: str, wha
 def _add_median(figure: go.Figure, arm: Arm, median_s: float) -> None:
     figure.add_scatter(
         x=[median_s * 1e3],
-        y=[str(arm)],
-        mode="markers+text",
+        y=[arm.value],
+        mode="markers",
         marker={
             "symbol": "line-ns-open",
             "size": 34,
             "line": {"width": 4},
             "color": ARM_COLOUR[arm],
         },
-        text=[milliseconds(median_s)],
-        textposition="top center",
         hovertemplate=f"{arm}, median: %{{x:.1f}} ms<extra></extra>",
     )
 

@@ -44,13 +44,13 @@ def ask_for_inputs() -> Inputs:
 
 def _choose_preset() -> Preset:
     presets = {preset.id: preset for preset in load_presets()}
+    linked = st.query_params.get("preset", "")
+    _begin_with("preset", linked if linked in presets else next(iter(presets)))
     chosen = st.selectbox(
-        "Preset",
-        list(presets),
-        format_func=lambda name: presets[name].title,
-        key="preset",
-        bind="query-params",
+        "Preset", list(presets), format_func=lambda name: presets[name].title, key="preset"
     )
+    # not bound: a bound selectbox puts the title into the link, and titles get reworded
+    st.query_params["preset"] = chosen
     if st.session_state.get("filled_from") != chosen:
         _fill_in(presets[chosen])
     return presets[chosen]
@@ -67,17 +67,27 @@ def _fill_in(preset: Preset) -> None:
         st.session_state["mode"] = preset.mode
 
 
+def _begin_with(key: str, value: str | int) -> None:
+    """A widget's first value in this session, unless the link brings one."""
+    if key not in st.session_state and (key == "preset" or key not in st.query_params):
+        st.session_state[key] = value
+
+
 def _ask_for_settings() -> tuple[int, int]:
+    _begin_with("trials", DEFAULT_ROUNDS)
+    _begin_with("reply", DEFAULT_REPLY_TOKENS)
     rounds = st.slider(
         "Trials of each arm",
-        *(1, 20, DEFAULT_ROUNDS),
+        min_value=1,
+        max_value=20,
         key="trials",
         bind="query-params",
         help="With fewer than 5 undisturbed trials an arm, no verdict on speed is given.",
     )
     reply_tokens = st.slider(
         "Longest reply, in tokens (0: none)",
-        *(0, 64, DEFAULT_REPLY_TOKENS),
+        min_value=0,
+        max_value=64,
         key="reply",
         bind="query-params",
     )

@@ -44,7 +44,12 @@ def _show_times(run: Run) -> None:
     st.subheader("Time to first token")
     chart = ttft_chart(run)
     st.plotly_chart(chart.figure, key="ttft", alt=chart.alt, config={"displayModeBar": False})
-    st.write(run.speed.sentence)
+    st.markdown(f"**{run.speed.sentence}**")
+    st.caption(
+        "Dots are runs of B, bars their medians. "
+        + "; ".join(f"{arm}: {meaning}" for arm, meaning in ARM_MEANING.items())
+        + "."
+    )
     disturbed = sum(summary.disturbed for summary in run.arms.values())
     if disturbed:
         st.caption(f"{disturbed} trials were disturbed by the machine: shown as x, left out.")

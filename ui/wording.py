@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from prefix_engine.machine import Machine
 from prefix_engine.model.info import ModelInfo
 from prefix_engine.record import Exactness, Run
@@ -19,6 +21,11 @@ def milliseconds(seconds: float | None) -> str:
         return "–"
     value = seconds * 1e3
     return f"{value:.1f} ms" if value < 99.95 else f"{value:,.0f} ms"
+
+
+def small(difference: float) -> str:
+    """One figure that counts, without an exponent: 0.00003."""
+    return format(Decimal(f"{difference:.1g}"), "f")
 
 
 def byte_count(count: int) -> str:
@@ -40,8 +47,9 @@ def who(model: ModelInfo, machine: Machine) -> str:
 
 def provenance(run: Run, recorded: bool) -> str:
     """When and on what a run was made."""
-    kind = "Recorded" if recorded else "Measured just now"
-    return f"{kind}, {run.date} · {who(run.model, run.machine)}"
+    kind = "Recorded" if recorded else "Measured here"
+    when = run.date[:16].replace("T", " ")
+    return f"{kind} on {when} UTC · {who(run.model, run.machine)}"
 
 
 def exactness(exact: Exactness) -> str:
@@ -51,12 +59,12 @@ def exactness(exact: Exactness) -> str:
     kv = (
         "the reused KV has the same bits"
         if exact.kv_equal
-        else f"the reused KV differs by at most {exact.max_abs_kv_diff:.1g}"
+        else f"the reused KV differs by at most {small(exact.max_abs_kv_diff)}"
     )
     logits = (
         "the logits have the same bits"
         if exact.logits_equal
-        else f"the logits differ by at most {exact.max_abs_logit_diff:.1g}"
+        else f"the logits differ by at most {small(exact.max_abs_logit_diff)}"
     )
     first = (
         "the first token is the same"
