@@ -8,7 +8,7 @@ needs no torch stays light.
 import os
 
 # Threads of a parallel region wait for each other in a busy loop, and so starve the one they wait
-# for wherever anything else wants the processor: on two cores with one of them busy, nine tokens took
+# for wherever anything else wants the processor: on two cores, one of them busy, nine tokens took
 # 1,400 ms. With short waits they take 145 ms there, and 110 instead of 95 on an idle machine.
 # OpenMP reads this when torch is first imported, so it is set here.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

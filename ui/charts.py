@@ -37,9 +37,9 @@ def ttft_chart(run: Run) -> Chart:
         if median is not None:
             _add_median(figure, arm, median)
     figure.update_layout(
-        xaxis={"title": {"text": "time to first token, ms"}, "rangemode": "tozero"},
+        xaxis=_milliseconds_axis("time to first token, ms"),
         yaxis={
-            "title": None,
+            "automargin": True,
             "tickvals": [arm.value for arm in Arm],
             "ticktext": [
                 f"<b>{arm}</b><br>{milliseconds(summary.median_s)}"
@@ -73,7 +73,8 @@ def stage_chart(run: Run) -> Chart:
         )
     figure.update_layout(
         barmode="stack",
-        xaxis={"title": {"text": "median of each stage, ms"}, "rangemode": "tozero"},
+        xaxis=_milliseconds_axis("median of each stage, ms"),
+        yaxis={"automargin": True},
         legend={"orientation": "h", "y": 1.15, "traceorder": "normal"},
         font={"size": 14},
         height=270,
@@ -88,6 +89,10 @@ def stage_chart(run: Run) -> Chart:
         for arm in Arm
     )
     return Chart(figure, f"Stages of the time to first token. {alt}.", table)
+
+
+def _milliseconds_axis(title: str) -> dict[str, object]:
+    return {"title": {"text": title}, "rangemode": "tozero", "automargin": True}
 
 
 def _counted(run: Run, arm: Arm) -> list[Trial]:

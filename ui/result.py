@@ -52,7 +52,7 @@ def _show_times(run: Run) -> None:
     )
     disturbed = sum(summary.disturbed for summary in run.arms.values())
     if disturbed:
-        st.caption(f"{disturbed} trials were disturbed by the machine: shown as x, left out.")
+        st.caption(f"Disturbed by the machine, shown as ×, left out of the verdict: {disturbed}.")
 
 
 def _show_kv(run: Run) -> None:
