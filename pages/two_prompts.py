@@ -47,7 +47,7 @@ def predict_then_reveal(inputs: Inputs) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if covered:
             st.markdown("**Where will reuse stop?** Click a token of B, then run.", width="content")
-        run_asked = st.button("Run", type="primary", shortcut="Ctrl+Enter", disabled=engine is None)
+        run_asked = st.button("Run", type="primary", shortcut="Alt+Enter", disabled=engine is None)
         if covered and found:
             st.button("Show the recorded run", on_click=reveal, args=[comparison])
     if run_asked and engine is not None:

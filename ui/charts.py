@@ -82,7 +82,7 @@ def stage_chart(run: Run) -> Chart:
     )
     table = pd.DataFrame(
         {str(arm): {stage: milliseconds(medians[arm][stage]) for stage in STAGES} for arm in Arm}
-    )
+    ).rename_axis("stage")
     longest = {arm: max(STAGES, key=lambda stage: medians[arm][stage]) for arm in Arm}
     alt = "; ".join(
         f"{arm}: {longest[arm]} takes most, {milliseconds(medians[arm][longest[arm]])}"
@@ -135,19 +135,23 @@ def _add_median(figure: go.Figure, arm: Arm, median_s: float) -> None:
 
 
 def _trial_table(run: Run) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "round": trial.round or "discarded",
-                "arm": str(trial.arm),
-                "TTFT": milliseconds(trial.ttft_s),
-                "tokens reused": trial.reused,
-                "CPU over wall time": round(trial.timing.cpu_over_wall, 2),
-                "disturbed": "yes, left out" if is_disturbed(trial, run.trials) else "no",
-            }
-            for trial in run.trials
-        ]
-    ).astype({"round": str})
+    return (
+        pd.DataFrame(
+            [
+                {
+                    "round": trial.round or "discarded",
+                    "arm": str(trial.arm),
+                    "TTFT": milliseconds(trial.ttft_s),
+                    "reused": trial.reused,
+                    "CPU ÷ wall": round(trial.timing.cpu_over_wall, 2),
+                    "disturbed": "yes, left out" if is_disturbed(trial, run.trials) else "no",
+                }
+                for trial in run.trials
+            ]
+        )
+        .astype({"round": str})
+        .set_index("round")
+    )
 
 
 def _stage_medians_s(run: Run, arm: Arm) -> dict[str, float]:

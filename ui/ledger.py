@@ -16,5 +16,5 @@ def ledger(run: Run) -> pd.DataFrame:
             "recomputed": [f"{run.computed:,}", byte_count(run.kv_bytes_computed)],
             "total": [f"{run.total:,}", byte_count(run.kv_bytes)],
         },
-        index=["tokens", "KV bytes"],
+        index=pd.Index(["tokens", "KV bytes"], name="B"),
     )

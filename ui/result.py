@@ -41,7 +41,7 @@ def show_result(run: Run, guess: int | None, recorded: bool, lesson: str | None)
 
 
 def _show_times(run: Run) -> None:
-    st.subheader("Time to first token")
+    st.header("Time to first token")
     chart = ttft_chart(run)
     st.plotly_chart(chart.figure, key="ttft", alt=chart.alt, config={"displayModeBar": False})
     st.markdown(f"**{run.speed.sentence}**")
@@ -56,7 +56,7 @@ def _show_times(run: Run) -> None:
 
 
 def _show_kv(run: Run) -> None:
-    st.subheader("KV cache")
+    st.header("KV cache")
     st.table(ledger(run), alt="Tokens and bytes of KV that B reuses and recomputes.")
     if run.a_refused:
         st.warning("The cache had no room for A, so nothing of it could be reused.")
@@ -67,7 +67,7 @@ def _show_kv(run: Run) -> None:
 def _show_replies(run: Run) -> None:
     if not run.replies:
         return
-    st.subheader("Both replies")
+    st.header("Both replies")
     for column, reply in zip(st.columns(len(run.replies)), run.replies, strict=True):
         with column:
             _show_reply(reply)

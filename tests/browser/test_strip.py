@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from prefix_engine.compare import Comparison, compare
+from tests.browser.serving import serve, violations, watch
 from tests.ui.prompts import chat, raw
 from ui.palette import INK
 from ui.strip import Mode, static_head, static_strip, strip_payload
-
-ROOT = Path(__file__).parents[2]
-AXE = ROOT / "build/npm/node_modules/axe-core/axe.min.js"
 
 WEATHER = compare(raw("Weather in SF today?"), raw("Weather in NYC today?"))
 WORDS = [f"w{n}" for n in range(3_000)]
@@ -32,15 +26,8 @@ LONG = compare(
 @pytest.fixture(scope="module")
 def sheet(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """One page for all tests here, and what went wrong on it: errors, and foreign requests."""
-    page, wrong = browser.new_page(), list[str]()
-
-    def note(message: str, is_wrong: bool = True) -> None:
-        if is_wrong:
-            wrong.append(message)
-
-    page.on("console", lambda message: note(message.text, message.type == "error"))
-    page.on("pageerror", lambda error: note(str(error)))
-    page.on("request", lambda request: note(request.url, is_foreign(request.url)))
+    page = browser.new_page()
+    wrong = watch(page)
     yield page, wrong
     page.close()
 
@@ -55,10 +42,6 @@ def page(sheet: tuple[Page, list[str]]) -> Iterator[Page]:
     page.goto("about:blank")  # content set twice in one document gets no pointerleave in Chromium
     yield page
     assert wrong == []
-
-
-def is_foreign(url: str) -> bool:
-    return not url.startswith(("data:", "blob:", "about:", "http://localhost:", "ws://localhost:"))
 
 
 def show(
@@ -406,7 +389,6 @@ class TestLong:
         expect(cell(page, "b", 10)).to_be_focused()
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed in build/npm")
 @pytest.mark.parametrize(
     ("comparison", "mode", "scheme"),
     [
@@ -419,37 +401,13 @@ class TestLong:
 )
 def test_axe_finds_nothing(page: Page, comparison: Comparison, mode: Mode, scheme: str) -> None:
     show(page, comparison, mode, scheme=scheme, guess=4)
-    page.add_script_tag(path=AXE)
-    found = page.evaluate("async () => (await axe.run()).violations.map((one) => one.id)")
-    assert found == []
+    assert violations(page) == []
 
 
 @pytest.fixture(scope="module")
 def app() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "tests/browser/strip_app.py"]
-    options = ["--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"]
-    process = subprocess.Popen(
-        [*command, *options, "--browser.gatherUsageStats=false", "--server.address=localhost"],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout
-    output = ""
-    for line in process.stdout:
-        output += line
-        if "URL:" in line:
-            break
-    else:
-        pytest.fail(f"Streamlit did not start:\n{output}")
-    yield f"http://localhost:{port}"
-    process.terminate()
-    process.wait()
+    with serve("tests/browser/strip_app.py") as address:
+        yield address
 
 
 class TestStreamlit:

@@ -1,0 +1,77 @@
+"""A Streamlit script on a free local port, and a page that keeps what went wrong on it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "build/npm/node_modules/axe-core/axe.min.js"
+
+
+@contextmanager
+def serve(script: str) -> Iterator[str]:
+    """The script's address, while it is served; `script` is a path below the repository."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    options = ["--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", script, *options, "--server.address=localhost"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout
+    output = ""
+    for line in process.stdout:
+        output += line
+        if "URL:" in line:
+            break
+    else:
+        pytest.fail(f"Streamlit did not start:\n{output}")
+    try:
+        yield f"http://localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def watch(page: Page) -> list[str]:
+    """A list that fills with the page's console errors and with its requests off the machine."""
+    wrong: list[str] = []
+
+    def note(message: str, is_wrong: bool = True) -> None:
+        if is_wrong:
+            wrong.append(message)
+
+    page.on("console", lambda message: note(message.text, message.type == "error"))
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on("request", lambda request: note(request.url, is_foreign(request.url)))
+    return wrong
+
+
+def is_foreign(url: str) -> bool:
+    return not url.startswith(("data:", "blob:", "about:", "http://localhost:", "ws://localhost:"))
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds on the page as it stands. Skips the test where axe is not installed."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed in build/npm")
+    page.add_script_tag(path=AXE)
+    found: list[str] = page.evaluate(
+        "async () => (await axe.run()).violations.map("
+        "  (one) => one.id + ': ' + one.nodes.map((node) => node.html).join(' | '))"
+    )
+    return found
