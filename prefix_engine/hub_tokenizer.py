@@ -26,7 +26,7 @@ from prefix_engine.tokenizer import (
     Token,
     Tokenized,
     Tokenizer,
-    _check,
+    check_text,
 )
 from prefix_engine.tokenizer_json import ordinary_data, tokenless_bytes, unknown_id, with_names
 
@@ -102,12 +102,12 @@ class HubTokenizer(Tokenizer):
 
     def _pieces(self, prompt: Prompt) -> list[Piece]:
         if isinstance(prompt, str):
-            _check(prompt, "The text")
+            check_text(prompt, "The text")
             return [Piece(prompt, "typed", None)]
         if self._template is None:
             raise ChatError("This model has no chat template: send the prompt as raw text.")
         for number, message in enumerate(prompt, 1):
-            _check(message.content, f"Message {number} ({message.role})")
+            check_text(message.content, f"Message {number} ({message.role})")
         return self._template.pieces(prompt)
 
     def _sent(self, pieces: Sequence[Piece]) -> list[str]:

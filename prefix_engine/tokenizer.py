@@ -115,7 +115,7 @@ class VocabularyTokenizer(Tokenizer):
         special = set(vocabulary.special_ids)
         self._size = len(vocabulary.tokens)
         self._data = [
-            name.encode() if token_id in special else bytes(_BYTE_OF[letter] for letter in name)
+            name.encode() if token_id in special else bytes(BYTE_OF[letter] for letter in name)
             for token_id, name in enumerate(vocabulary.tokens)
         ]
         ranks = {data: i for i, data in enumerate(self._data) if i not in special}
@@ -165,12 +165,12 @@ class VocabularyTokenizer(Tokenizer):
 
     def _pieces(self, prompt: Prompt) -> list[Piece]:
         if isinstance(prompt, str):
-            _check(prompt, "The text")
+            check_text(prompt, "The text")
             return [Piece(prompt, "typed", None)]
         if self._template is None:
             raise ChatError("This model has no chat template: send the prompt as raw text.")
         for number, message in enumerate(prompt, 1):
-            _check(message.content, f"Message {number} ({message.role})")
+            check_text(message.content, f"Message {number} ({message.role})")
         return self._template.pieces(prompt)
 
     def _ids(self, stretch: Sequence[Piece]) -> list[int]:
@@ -245,7 +245,8 @@ def _token(token_id: int, data: bytes, character: int, byte: int, author: Piece)
     )
 
 
-def _check(text: str, what: str) -> None:
+def check_text(text: str, what: str) -> None:
+    """Raise `TextError`, naming `what`, for a text that no tokenizer here can take whole."""
     if len(text) > _MAX_CHARACTERS:
         raise TextError(
             f"{what} has {len(text):,} characters, more than any model here can take. Shorten it: "
@@ -277,4 +278,5 @@ def _byte_letters() -> dict[str, int]:
     }
 
 
-_BYTE_OF = _byte_letters()
+BYTE_OF = _byte_letters()
+"""The byte that each letter of GPT-2's printable alphabet stands for."""

@@ -13,7 +13,7 @@ from typing import Any
 import tokenizers
 
 from prefix_engine.errors import ModelRefused
-from prefix_engine.tokenizer import _BYTE_OF
+from prefix_engine.tokenizer import BYTE_OF
 
 _BYTE_NAME = re.compile(r"<0x([0-9A-F]{2})>")
 _SPACE_LETTER = "\N{LOWER ONE EIGHTH BLOCK}"  # SentencePiece's, in place of a space
@@ -90,7 +90,7 @@ def _names(model: Any) -> Iterator[tuple[int, str]]:
 
 def _byte_level_data(name: str) -> bytes:
     try:
-        return bytes([_BYTE_OF[letter] for letter in name])
+        return bytes([BYTE_OF[letter] for letter in name])
     except KeyError:  # not made of bytes: a name
         return name.encode()
 

@@ -61,3 +61,14 @@ def model(local_weights: LocalWeights, vocabulary: Vocabulary) -> LlamaModel:
     from prefix_engine.loading import read_llama
 
     return read_llama(local_weights, vocabulary)
+
+
+@pytest.fixture
+def one_thread() -> Generator[None, None, None]:
+    """Torch computes with one thread: for a tiny model, others are only in the way."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

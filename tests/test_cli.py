@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,12 @@ from prefix_engine.engine import Engine
 from prefix_engine.errors import WeightsUnavailable
 from prefix_engine.loading import OnProgress
 from prefix_engine.settings import Settings
-from tests.tiny_engine import one_thread, tiny_cache, tiny_engine
+from tests.tiny_engine import tiny_cache, tiny_engine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHARED = "You are a helpful assistant. "
 A, B = SHARED + "Weather in SF?", SHARED + "Time in NYC?"
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
@@ -22,11 +22,12 @@ from tests.tiny_engine import (
     INFO,
     STOP,
     Scripted,
-    one_thread,
     tiny_cache,
     tiny_engine,
     tiny_model,
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHARED = "You are a helpful assistant. "
 ANOTHER_ID = 100
@@ -34,12 +35,6 @@ ANOTHER_ID = 100
 
 class Stopped(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture

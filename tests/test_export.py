@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,20 +16,15 @@ from prefix_engine.tokenizer import Message, Prompt
 from tests.tiny_engine import (
     BYTES_PER_TOKEN,
     DROPPED,
-    one_thread,
     tiny_cache,
     tiny_engine,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHARED = "You are a helpful assistant. "
 A, B = SHARED + "Weather in SF?", SHARED + "Time in NYC?"
 SYSTEM = Message("system", "Be brief.")
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 def made(a: Prompt = A, b: Prompt = B, block_size: int = 1, budget: int | None = None) -> Run:

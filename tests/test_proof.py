@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -10,7 +8,9 @@ from prefix_engine.engine import Engine
 from prefix_engine.proof import check_exactness
 from prefix_engine.record import Exactness
 from prefix_engine.trials import Experiment, experiment
-from tests.tiny_engine import RowByRow, one_thread, tiny_cache, tiny_engine, tiny_model
+from tests.tiny_engine import RowByRow, tiny_cache, tiny_engine, tiny_model
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHARED = "You are a helpful assistant. "
 A, B = SHARED + "Weather in SF?", SHARED + "Time in NYC?"
@@ -19,12 +19,6 @@ KEY, VALUE = 0, 1
 
 class Stopped(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture

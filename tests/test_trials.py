@@ -15,7 +15,9 @@ from prefix_engine.run import Watch, run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Message
 from prefix_engine.trials import WrongReuse, experiment
-from tests.tiny_engine import BYTES_PER_TOKEN, one_thread, tiny_cache, tiny_engine
+from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHARED = "You are a helpful assistant. "
 A, B = SHARED + "Weather in SF?", SHARED + "Time in NYC?"
@@ -24,12 +26,6 @@ EXPECTED = {Arm.COLD: 0, Arm.CONTROL: 0, Arm.HIT: len(SHARED)}
 
 class Stopped(Exception):
     pass
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    with one_thread():
-        yield
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -129,12 +128,3 @@ def tiny_engine(
         max_prompt_tokens=max_prompt_tokens,
         max_new_tokens=max_new_tokens,
     )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch computes with one thread in the block: others are only in the way of so little."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

@@ -15,6 +15,9 @@ import torch
 
 from prefix_engine.model.info import ModelInfo
 
+CHUNK_ROWS = 256
+"""Rows of one pass: with fewer the weights are read more often, with more nothing is gained."""
+
 OnChunk = Callable[[int], None]
 """Called before each chunk of a forward pass with the rows done so far; may raise to stop it."""
 

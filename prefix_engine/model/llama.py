@@ -17,12 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prefix_engine.model.base import KVShape, Model, OnChunk, Slab
+from prefix_engine.model.base import CHUNK_ROWS, KVShape, Model, OnChunk, Slab
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.info import ModelInfo
-
-CHUNK_ROWS = 256
-"""Rows of one pass: with fewer the weights are read more often, with more nothing is gained."""
 
 
 @dataclass(frozen=True)

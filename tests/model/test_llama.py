@@ -10,10 +10,10 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from prefix_engine.model.base import Slab
+from prefix_engine.model.base import CHUNK_ROWS, Slab
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.info import ModelInfo
-from prefix_engine.model.llama import CHUNK_ROWS, LlamaModel
+from prefix_engine.model.llama import LlamaModel
 from prefix_engine.tokenizer import VocabularyTokenizer
 
 VOCABULARY, POSITIONS, LENGTH = 97, 640, 40
