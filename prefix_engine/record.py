@@ -37,13 +37,14 @@ class Exactness:
 class Reply:
     """A greedy reply to B, from a cold start or from the cache.
 
-    `ttft_s` is the time to the first token, `later_s` the seconds each later token took.
+    `ttft_s` is the time to the first token, `later_s` the seconds each later token took. A reply
+    that the model ended at once has no tokens, and so no time.
     """
 
     arm: Arm
     ids: tuple[int, ...]
     text: str
-    ttft_s: float
+    ttft_s: float | None
     later_s: tuple[float, ...]
 
     @property

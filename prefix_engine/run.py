@@ -106,6 +106,6 @@ def _reply(ready: Experiment, arm: Arm, max_new_tokens: int, watch: Watch) -> Re
         arm=arm,
         ids=tuple(step.id for step in steps),
         text="".join(step.text for step in steps),
-        ttft_s=steps[0].prefill.ttft_s,
+        ttft_s=steps[0].prefill.ttft_s if steps else None,
         later_s=tuple(step.seconds for step in steps[1:]),
     )

@@ -15,7 +15,7 @@ from prefix_engine.run import Watch, run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Message
 from prefix_engine.trials import WrongReuse, experiment
-from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
+from tests.tiny_engine import BYTES_PER_TOKEN, STOP, Scripted, tiny_cache, tiny_engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -366,3 +366,9 @@ def test_a_reply_that_is_too_long_is_refused_before_anything_runs(engine: Engine
         run(engine, A, B, 1, engine.max_new_tokens + 1, watch)
     assert trials == []
     assert nodes_of(engine) == []
+
+
+def test_a_reply_that_ends_at_once_is_empty_and_has_no_time() -> None:
+    engine = tiny_engine(model=Scripted({len(A): STOP, len(B): STOP}))
+    replies = run(engine, A, B, 1, reply_tokens=4).replies
+    assert [(reply.ids, reply.text, reply.ttft_s) for reply in replies] == [((), "", None)] * 2

@@ -71,7 +71,7 @@ def exactness(exact: Exactness) -> str:
         if exact.same_first_token
         else "the first token is another one"
     )
-    return f"Equal but for rounding, against a cold run: {kv}, {logits}, and {first}."
+    return f"Not the same bits as a cold run: {kv}, {logits}, and {first}."
 
 
 def replies_compared(run: Run) -> str:
@@ -79,6 +79,10 @@ def replies_compared(run: Run) -> str:
     if len(run.replies) != 2:
         return ""
     cold, hit = run.replies
+    if not (cold.ids or hit.ids):
+        return (
+            "Both are empty: the token that the model likes best here is the one that ends a reply."
+        )
     same = "Both say the same" if cold.ids == hit.ids else "The two replies are not the same"
     return (
         f"{same}. Only the time to the first token can change: "

@@ -1,0 +1,110 @@
+"""The main page without a browser: what it shows while loading, failing, and on bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from prefix_engine.loading import load_engine
+from prefix_engine.settings import Settings
+from ui.server import Failed, Loading, Server
+
+APP = Path(__file__).parents[2] / "app.py"
+TIMEOUT_S = 90
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    return load_engine(Settings(max_prompt_tokens=64))
+
+
+@pytest.fixture(autouse=True)
+def no_shared_server() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, status: Any, **query: str) -> AppTest:
+    def load(server: Server) -> None:
+        server.status = status
+
+    monkeypatch.setattr(Server, "_load", load)
+    app = AppTest.from_file(APP, default_timeout=TIMEOUT_S)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def words(app: AppTest) -> str:
+    return "\n".join(str(one.value) for one in [*app.text, *app.caption, *app.markdown, *app.info])
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(one for one in app.button if one.label == label)
+
+
+def test_while_the_model_loads_the_recorded_run_is_there_and_run_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, Loading("Converting", 0.5))
+    assert not app.exception
+    assert button(app, "Run").disabled
+    assert "B reuses" not in words(app)
+    button(app, "Show the recorded run").click().run()
+    assert "B reuses 2 of 9 tokens." in words(app)
+    assert "Recorded on" in words(app)
+
+
+def test_other_prompts_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, Loading("Converting", 0.5), preset="repeat")
+    assert "as soon as the model is loaded" in words(app)
+
+
+def test_a_failure_says_what_to_do_and_can_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, Failed("Put the file into the *folder*."))
+    assert "Nothing can be run here yet. Put the file into the *folder*." in words(app)
+    assert not button(app, "Try again").disabled
+
+
+def test_a_run_shows_its_figures(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    app = opened(monkeypatch, engine, trials="1", reply="2", preset="repeat")
+    button(app, "Run").click().run()
+    assert not app.exception
+    assert "B reuses 21 of 22 tokens" in words(app)
+    assert "Too few runs to tell" in words(app)
+    assert "Measured here on" in words(app)
+    ledger = app.table[0].value
+    assert list(ledger["reused"]) == ["21", f"{21 * engine.model.kv_shape.bytes_per_token:,} B"]
+    assert engine.cache.stats.stored_tokens == 0
+
+
+def test_editing_a_prompt_hides_the_run_of_the_old_one(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = opened(monkeypatch, engine, trials="1", reply="0", preset="repeat")
+    button(app, "Run").click().run()
+    app.text_area(key="b").set_value("Something else").run()
+    assert "Measured here on" not in words(app)
+
+
+def test_a_prompt_over_the_limit_is_refused_with_its_count(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = opened(monkeypatch, engine)
+    app.text_area(key="a").set_value("word " * 80).run()
+    assert "A has 81 tokens; the limit is 64." in words(app)
+    assert not app.exception
+
+
+def test_an_empty_b_is_told_and_not_run(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    app = opened(monkeypatch, engine, trials="1", reply="2")
+    app.text_area(key="b").set_value("").run()
+    button(app, "Run").click().run()
+    assert not app.exception
+    assert "empty" in words(app)
