@@ -22,6 +22,7 @@ def show_result(run: Run, guess: int | None, recorded: bool, lesson: str | None)
     """Everything a run found, in the order in which it is understood; `lesson` is what a preset
     says of its own prompts."""
     say(run.verdict.sentence, "headline")
+    st.caption(provenance(run, recorded))
     for finding in run.verdict.findings:
         say(finding.sentence)
     if lesson is not None:
@@ -36,7 +37,6 @@ def show_result(run: Run, guess: int | None, recorded: bool, lesson: str | None)
     with right:
         _show_kv(run)
     _show_replies(run)
-    st.caption(provenance(run, recorded))
     _show_details(run)
 
 
