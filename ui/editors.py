@@ -57,14 +57,13 @@ def _choose_preset() -> Preset:
 
 
 def _fill_in(preset: Preset) -> None:
-    """Put a preset's texts into the editors; a link's own mode is kept when the page opens."""
-    opened_by_link = "filled_from" not in st.session_state and "mode" in st.query_params
+    """Put a preset's texts into the editors. When the page opens, a link's own mode still wins: a
+    bound widget takes what its link says first."""
     st.session_state["filled_from"] = preset.id
     st.session_state["a"] = preset.a
     st.session_state["b"] = preset.b
     st.session_state["system"] = preset.system or ""
-    if not opened_by_link:
-        st.session_state["mode"] = preset.mode
+    st.session_state["mode"] = preset.mode
 
 
 def _begin_with(key: str, value: str | int) -> None:

@@ -113,13 +113,14 @@ def test_typed_prompts_are_compared_run_and_exported(
 
 
 def test_a_link_opens_with_its_preset_and_settings(page: Page, address: str) -> None:
-    open_page(page, address, "preset=repeat&trials=2&reply=0&mode=raw")
+    open_page(page, address, "preset=repeat&trials=2&reply=0&mode=chat")
+    expect(page.get_by_role("radio", name="chat")).to_be_checked()
     run(page)
-    expect(headline(page)).to_contain_text("B reuses 21 of 22 tokens")
+    expect(headline(page)).to_contain_text("B reuses 51 of 52 tokens")
     expect(page.get_by_text("Both replies")).to_have_count(0)
     page.get_by_text("Link to this page").click()
     link = page.get_by_test_id("stCode").last
-    expect(link).to_contain_text("preset=repeat&mode=raw&trials=2&reply=0")
+    expect(link).to_contain_text("preset=repeat&mode=chat&trials=2&reply=0")
 
 
 def test_a_link_with_nonsense_opens_as_if_it_said_nothing(page: Page, address: str) -> None:

@@ -108,3 +108,12 @@ def test_an_empty_b_is_told_and_not_run(monkeypatch: pytest.MonkeyPatch, engine:
     button(app, "Run").click().run()
     assert not app.exception
     assert "empty" in words(app)
+
+
+def test_a_links_own_mode_wins_over_the_presets(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = opened(monkeypatch, engine, preset="repeat", mode="chat")
+    assert app.session_state["mode"] == "chat"
+    app.selectbox(key="preset").set_value("weather").run()
+    assert app.session_state["mode"] == "raw"
