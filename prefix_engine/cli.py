@@ -14,7 +14,7 @@ from typing import NoReturn
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.export import to_json
 from prefix_engine.loading import load_engine
-from prefix_engine.record import Exactness, Run
+from prefix_engine.record import Run
 from prefix_engine.run import Watch, run
 from prefix_engine.settings import Settings
 from prefix_engine.speed import Trial
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--chat", action="store_true", help="send A and B as user turns, in the chat template")
     add("--system", metavar="TEXT", help="a system prompt for both; needs --chat")
     add("--block-size", type=_positive, default=1, metavar="N", help="tokens a block (1)")
-    add("--trials", type=_positive, default=5, metavar="N", help="trials an arm (5)")
+    add("--trials", type=_positive, default=7, metavar="N", help="trials an arm (7)")
     add("--reply", type=_positive, default=0, metavar="N", help="also answer, N tokens at most")
     add("--model", metavar="ID", help="a hub id or a local folder instead of the built-in model")
     add("--device", metavar="NAME", help="where such a model computes, cuda for example (cpu)")
@@ -138,18 +138,12 @@ def _facts(run: Run) -> list[str]:
     for arm, summary in run.arms.items():
         if summary.median_s is not None:
             shown = ", ".join(f"{ttft_s * 1e3:.1f}" for ttft_s in summary.ttft_s)
-            lines.append(f"TTFT {arm}: median {summary.median_s * 1e3:.1f} ms of {shown}")
+            left_out = f" (disturbed, left out: {summary.disturbed})" if summary.disturbed else ""
+            lines.append(f"TTFT {arm}: median {summary.median_s * 1e3:.1f} ms of {shown}{left_out}")
     if run.exact is not None:
         lines.append(run.speed.sentence)
-        lines.append(_exactness(run.exact))
+        lines.append(run.exact.sentence)
     lines += [f"Reply, {reply.arm}: {reply.text!r}" for reply in run.replies]
     model, machine = run.model, run.machine
     lines.append(f"{model.label}, {model.precision}, {machine.threads} threads, {run.date}")
     return lines
-
-
-def _exactness(exact: Exactness) -> str:
-    kv = "same bits" if exact.kv_equal else f"max |ΔKV| {exact.max_abs_kv_diff:.2g}"
-    logits = "same bits" if exact.logits_equal else f"max |Δ| {exact.max_abs_logit_diff:.2g}"
-    first = "the same" if exact.same_first_token else "ANOTHER"
-    return f"Against a cold run: reused KV {kv}; logits {logits}; {first} first token"

@@ -22,16 +22,6 @@ class State(StrEnum):
     NEW = "new"
 
 
-class AState(StrEnum):
-    """What a token of A is to B: shared in front, the other side of the first difference, also in
-    B though after the cut, or only in A."""
-
-    SHARED = "shared"
-    FIRST_DIFFERENCE = "first_difference"
-    ALSO_IN_B = "also_in_b"
-    ONLY_IN_A = "only_in_a"
-
-
 @dataclass(frozen=True, slots=True)
 class TokenState:
     """A state, with the reason ("block" or "last_token") of a matched token that is recomputed, and
@@ -62,7 +52,7 @@ class Comparison:
     `shared` leading tokens are the same; `reused` of them stay after the rules for blocks and for
     the last token; `computed` tokens of B are the rest. `cut` is None where A and B have no two
     different tokens at one position: equal, empty, or one begins the other. `states` has an entry
-    for each token of B, `a_states` for each token of A.
+    for each token of B.
     """
 
     a: Tokenized
@@ -73,7 +63,6 @@ class Comparison:
     computed: int
     cut: Cut | None
     states: tuple[TokenState, ...]
-    a_states: tuple[AState, ...]
 
 
 def compare(a: Tokenized, b: Tokenized, block_size: int = 1) -> Comparison:
@@ -98,7 +87,6 @@ def compare(a: Tokenized, b: Tokenized, block_size: int = 1) -> Comparison:
             else _after_cut(at, shared, len(a_ids), partner.get(at))
             for at in range(len(b_ids))
         ),
-        a_states=_a_states(len(a_ids), shared, differs, set(partner.values())),
     )
 
 
@@ -172,14 +160,3 @@ def _after_cut(at: int, shared: int, a_length: int, partner: int | None) -> Toke
     if partner is not None:
         return TokenState(State.SAME_RECOMPUTED, moved=at - partner)
     return TokenState(State.DIFFERENT if at < a_length else State.NEW)
-
-
-def _a_states(n: int, shared: int, differs: bool, also_in_b: set[int]) -> tuple[AState, ...]:
-    def state(at: int) -> AState:
-        if at < shared:
-            return AState.SHARED
-        if differs and at == shared:
-            return AState.FIRST_DIFFERENCE
-        return AState.ALSO_IN_B if at in also_in_b else AState.ONLY_IN_A
-
-    return tuple(map(state, range(n)))

@@ -14,7 +14,7 @@ from prefix_engine.speed import Arm, Trial, is_disturbed
 from prefix_engine.stopwatch import Timing
 from prefix_engine.tokenizer import Dropped, Message, Prompt, Token, Tokenized
 
-FORMAT = "first-difference run 1"
+FORMAT = "first-difference run 2"
 
 Json = dict[str, Any]
 
@@ -45,9 +45,12 @@ def to_json(run: Run) -> Json:
         "kv_bytes_reused": run.kv_bytes_reused,
         "kv_bytes_computed": run.kv_bytes_computed,
         "a_refused": run.a_refused,
+        "store_a_s": run.store_a_s,
+        "waited_s": run.waited_s,
         "trials": [_trial_json(trial, run) for trial in counted],
         "discarded": [_trial_json(trial, run) for trial in run.trials if trial.round == 0],
         "median_ttft_s": {str(arm): summary.median_s for arm, summary in run.arms.items()},
+        "spread_ttft_s": {str(arm): summary.spread_s for arm, summary in run.arms.items()},
         "speed": {
             "kind": str(run.speed.kind),
             "sentence": run.speed.sentence,
@@ -58,6 +61,7 @@ def to_json(run: Run) -> Json:
         "verdict": {
             "kind": str(run.verdict.kind),
             "sentence": run.verdict.sentence,
+            "differs": [asdict(lookalike) for lookalike in run.verdict.differs],
             "findings": [asdict(finding) for finding in run.verdict.findings],
         },
     }
@@ -79,6 +83,8 @@ def from_json(data: Json) -> Run:
         verdict=diagnose(comparison),
         kv_bytes_per_token=data["kv_bytes_per_token"],
         a_refused=data["a_refused"],
+        store_a_s=data["store_a_s"],
+        waited_s=data["waited_s"],
         trials=tuple(_trial(trial) for trial in [*data["discarded"], *data["trials"]]),
         exact=Exactness(**data["exact"]) if data["exact"] else None,
         replies=tuple(_reply(reply) for reply in data["replies"]),

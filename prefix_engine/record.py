@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from decimal import Decimal
 
 from prefix_engine.compare import Comparison
 from prefix_engine.diagnose import Verdict
@@ -32,6 +33,27 @@ class Exactness:
     def bit_identical(self) -> bool:
         return self.kv_equal and self.logits_equal
 
+    @property
+    def sentence(self) -> str:
+        """What a hit has in common with a cold run, claiming no more than was compared."""
+        if self.reused == 0:
+            return "No KV was reused, so there is nothing whose exactness could be checked."
+        if self.bit_identical:
+            return "Exact: the hit has the bits of a cold run, in the reused KV and in all logits."
+        kv = _likeness("the reused KV", "has", "differs", self.max_abs_kv_diff, self.kv_equal)
+        logits = _likeness(
+            "the logits", "have", "differ", self.max_abs_logit_diff, self.logits_equal
+        )
+        first = "the same" if self.same_first_token else "another one"
+        return f"Not all the bits of a cold run: {kv}, {logits}, and the first token is {first}."
+
+
+def _likeness(what: str, has: str, differs: str, difference: float, equal: bool) -> str:
+    if equal:
+        return f"{what} {has} the same bits"
+    # one figure that counts, without an exponent: 0.00003
+    return f"{what} {differs} by at most {Decimal(f'{difference:.1g}'):f}"
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -55,7 +77,8 @@ class Reply:
 @dataclass(frozen=True)
 class Run:
     """What a run found. `trials` holds every trial, the discarded round 0 too; it is empty, and
-    `exact` None, where B is empty and there is nothing to run."""
+    `exact` None, where B is empty and there is nothing to run. `store_a_s` is the time that storing
+    A's KV took and `waited_s` the time spent waiting for turns: neither is in any trial."""
 
     date: str
     model: ModelInfo
@@ -66,6 +89,8 @@ class Run:
     verdict: Verdict
     kv_bytes_per_token: int
     a_refused: bool
+    store_a_s: float
+    waited_s: float
     trials: tuple[Trial, ...]
     exact: Exactness | None
     replies: tuple[Reply, ...]
@@ -95,6 +120,11 @@ class Run:
     @property
     def kv_bytes_computed(self) -> int:
         return self.computed * self.kv_bytes_per_token
+
+    @property
+    def rounds(self) -> int:
+        """Rounds that count: the discarded one does not."""
+        return max((trial.round for trial in self.trials), default=0)
 
     @property
     def arms(self) -> dict[Arm, ArmSummary]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from prefix_engine.compare import Comparison, compare
 from prefix_engine.diagnose import diagnose
@@ -42,19 +44,23 @@ def run(
 ) -> Run:
     """Compare, time, check, and, with `reply_tokens`, answer B cold and from the cache.
 
-    An empty B is compared only. Raises `PromptTooLong`, `TextError`, and what the watch raises.
+    An empty B is compared only. Raises `PromptTooLong`, `ReplyTooLong`, `TextError`, `WrongReuse`,
+    and what the watch raises.
     """
     watch = watch or Watch()
     if reply_tokens:
         engine.check_reply_length(reply_tokens)
     comparison = compare_prompts(engine, a, b)
-    a_refused = False
+    waits_s: list[float] = []
+    watch = replace(watch, turn=partial(_timed_turn, watch.turn, waits_s))
+    a_refused, store_a_s = False, 0.0
     trials: tuple[Trial, ...] = ()
     exact: Exactness | None = None
     replies: tuple[Reply, ...] = ()
     if comparison.b.tokens:
         with experiment(engine, a, b, watch.on_step, watch.turn) as ready:
             a_refused = ready.a_refused
+            store_a_s = ready.a_prefill.store_s if ready.a_prefill else 0.0
             trials = _time(ready, rounds, watch)
             with watch.turn():
                 exact = check_exactness(ready, watch.on_step)
@@ -72,6 +78,8 @@ def run(
         verdict=diagnose(comparison),
         kv_bytes_per_token=engine.model.kv_shape.bytes_per_token,
         a_refused=a_refused,
+        store_a_s=store_a_s,
+        waited_s=sum(waits_s),
         trials=trials,
         exact=exact,
         replies=replies,
@@ -84,6 +92,14 @@ def compare_prompts(engine: Engine, a: Prompt, b: Prompt) -> Comparison:
     engine.check_length(len(tokenized_a.tokens), "A")
     engine.check_length(len(tokenized_b.tokens), "B")
     return compare(tokenized_a, tokenized_b, engine.cache.block_size)
+
+
+@contextmanager
+def _timed_turn(turn: Turn, waits_s: list[float]) -> Iterator[None]:
+    asked = time.perf_counter()
+    with turn():
+        waits_s.append(time.perf_counter() - asked)
+        yield
 
 
 def _time(ready: Experiment, rounds: int, watch: Watch) -> tuple[Trial, ...]:

@@ -13,6 +13,8 @@ from prefix_engine.stopwatch import Timing
 ENOUGH_TRIALS = 5
 """Trials an arm below which no verdict on speed is given."""
 SIGNIFICANT_P = 0.05
+BUSY_BELOW = 0.6
+"""A run none of whose trials got this part of its threads was made on a busy machine."""
 DISTURBED_BELOW = 0.8
 """A trial that got less than this part of the arm's best share of the processors was disturbed."""
 
@@ -72,6 +74,13 @@ class SpeedVerdict:
     kind: SpeedKind
     sentence: str
     test: RankTest | None
+
+
+def was_busy(trials: Sequence[Trial], threads: int) -> bool:
+    """Whether not even the best trial got most of the processors that it could have used, so that
+    all of them were disturbed alike, which `is_disturbed` can't tell."""
+    best = max((trial.timing.cpu_over_wall for trial in trials), default=float(threads))
+    return best < BUSY_BELOW * threads
 
 
 def is_disturbed(trial: Trial, trials: Sequence[Trial]) -> bool:

@@ -66,24 +66,22 @@ class Experiment:
             first_id=self._unseen_first_id() if arm is Arm.CONTROL else None,
             on_step=on_step,
         )
-        expected = self.predicted_reuse if arm is Arm.HIT else 0
-        if prefill.reused != expected:
-            raise WrongReuse(
-                f"A {arm} trial reused {prefill.reused} tokens where the rule says {expected}."
-            )
+        self._check_reuse(arm, prefill)
         return prefill
 
     def answer(
         self, arm: Arm, max_new_tokens: int, on_step: OnStep | None = None
     ) -> Generator[Step, None, None]:
-        """Generate a greedy reply to B in this arm, storing nothing."""
-        return self.engine.generate(
+        """Generate a greedy reply to B in this arm, storing nothing. Raises `WrongReuse`."""
+        for step in self.engine.generate(
             self.b,
             namespace=self._namespace(arm),
             store=False,
             max_new_tokens=max_new_tokens,
             on_step=on_step,
-        )
+        ):
+            self._check_reuse(arm, step.prefill)
+            yield step
 
     def rounds(
         self,
@@ -103,11 +101,18 @@ class Experiment:
                     prefill = self.run(arm, on_step)
                 yield Trial(number, arm, prefill.reused, prefill.timing)
 
+    def _check_reuse(self, arm: Arm, prefill: Prefill) -> None:
+        expected = self.predicted_reuse if arm is Arm.HIT else 0
+        if prefill.reused != expected:
+            raise WrongReuse(
+                f"A {arm} trial reused {prefill.reused} tokens where the rule says {expected}."
+            )
+
     def _namespace(self, arm: Arm) -> str:
         return f"{self.namespace}-empty" if arm is Arm.COLD else self.namespace
 
     def _unseen_first_id(self) -> int:
-        """An ordinary token that begins neither prompt, and so no stored one."""
+        """A token that begins neither prompt, and so no stored one, and that ends no reply."""
         taken = {*self._a_ids[:1], *self.b_ids[:1], *self.engine.model.info.stop_ids}
         return next(
             i for i in range(self.engine.model.info.vocabulary - 1, -1, -1) if i not in taken

@@ -100,8 +100,8 @@ def test_as_many_trials_are_kept_in_each_arm_as_were_asked_for(
     assert len(data["discarded"]) == 3
 
 
-def test_five_trials_are_the_default(command: Command) -> None:
-    assert len(command("compare", A, B, "--json").json["trials"]) == 15
+def test_seven_trials_are_the_default(command: Command) -> None:
+    assert len(command("compare", A, B, "--json").json["trials"]) == 21
 
 
 def test_without_json_it_says_in_words_what_happened(command: Command) -> None:
@@ -111,7 +111,7 @@ def test_without_json_it_says_in_words_what_happened(command: Command) -> None:
     assert "12 recomputed" in outcome.out
     for words in ("TTFT cold: median", "TTFT control", "TTFT hit", "Too few runs to tell"):
         assert words in outcome.out
-    for words in ("Against a cold run", "Reply, cold", "Reply, hit", "tiny, f32, 1 threads"):
+    for words in ("of a cold run", "Reply, cold", "Reply, hit", "tiny, f32, 1 threads"):
         assert words in outcome.out
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prefix_engine.compare import (
-    AState,
     Comparison,
     State,
     align,
@@ -125,19 +124,6 @@ def test_the_first_difference_keeps_its_name_where_a_has_that_token_later() -> N
     assert states(compare(prompt("xyz"), prompt("yz"))) == "≠↻"
 
 
-def test_tokens_of_a_say_what_they_are_to_b() -> None:
-    c = compare(prompt("abXcdY"), prompt("abZcd"))
-    assert c.a_states == (
-        AState.SHARED,
-        AState.SHARED,
-        AState.FIRST_DIFFERENCE,
-        AState.ALSO_IN_B,
-        AState.ALSO_IN_B,
-        AState.ONLY_IN_A,
-    )
-    assert compare(prompt("abc"), prompt("ab")).a_states[2] is AState.ONLY_IN_A
-
-
 @pytest.mark.parametrize(("a", "b"), [("ab", "ab"), ("ab", "abc"), ("abc", "ab"), ("", "a")])
 def test_there_is_no_cut_without_two_different_tokens(a: str, b: str) -> None:
     assert compare(prompt(a), prompt(b)).cut is None
@@ -149,7 +135,6 @@ def test_states_follow_the_rules_for_any_two_prompts(a: str, b: str, block_size:
     order = states(c)
     count = Counter(token.state for token in c.states)
     assert len(c.states) == len(b)
-    assert len(c.a_states) == len(a)
     assert c.computed + c.reused == len(b)
     assert order[: c.shared] == "✓" * c.reused + "▢" * (c.shared - c.reused)
     assert not set(order[c.shared :]) & set("✓▢")

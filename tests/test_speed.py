@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from prefix_engine.ranktest import RankTest
-from prefix_engine.speed import Arm, SpeedKind, Trial, is_disturbed, judge_speed, summarize
+from prefix_engine.speed import (
+    Arm,
+    SpeedKind,
+    Trial,
+    is_disturbed,
+    judge_speed,
+    summarize,
+    was_busy,
+)
 from prefix_engine.stopwatch import Timing
 
 FAST = [1.0, 2.0, 3.0, 4.0, 6.0]
@@ -111,3 +119,9 @@ def test_disturbed_trials_are_left_out_of_the_verdict() -> None:
 def test_a_discarded_trial_can_be_judged_while_it_is_the_only_one() -> None:
     warm_up = trial(number=0, share=0.1)
     assert not is_disturbed(warm_up, [warm_up])
+
+
+def test_a_machine_that_was_busy_throughout_is_noticed() -> None:
+    assert was_busy([trial(share=1.1), trial(share=1.0)], threads=2)
+    assert not was_busy([trial(share=1.0), trial(share=1.5)], threads=2)
+    assert not was_busy([], threads=2)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from prefix_engine.record import Run
 from prefix_engine.speed import Arm, Trial, is_disturbed
-from ui.palette import ARM_COLOUR, STAGE_COLOUR
+from ui.palette import ARM_COLOUR, INK, STAGE_COLOUR, Theme
 from ui.wording import milliseconds
 
 STAGES = ("tokenize", "lookup", "load", "prefill", "pick", "other")
@@ -25,7 +25,7 @@ class Chart:
     table: pd.DataFrame
 
 
-def ttft_chart(run: Run) -> Chart:
+def ttft_chart(run: Run, theme: Theme = "light") -> Chart:
     """Every trial as a dot, the median of each arm as a bar; ms from zero."""
     figure = go.Figure()
     for arm in reversed(Arm):
@@ -37,16 +37,16 @@ def ttft_chart(run: Run) -> Chart:
         if median is not None:
             _add_median(figure, arm, median)
     figure.update_layout(
-        xaxis=_milliseconds_axis("time to first token, ms"),
+        xaxis=_milliseconds_axis("time to first token, ms", theme),
         yaxis={
             "automargin": True,
+            "tickfont": _ink(theme),
             "tickvals": [arm.value for arm in Arm],
             "ticktext": [
                 f"<b>{arm}</b><br>{milliseconds(summary.median_s)}"
                 for arm, summary in run.arms.items()
             ],
         },
-        font={"size": 14},
         showlegend=False,
         height=270,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
@@ -58,7 +58,7 @@ def ttft_chart(run: Run) -> Chart:
     return Chart(figure, f"Time to first token, medians. {medians}.", _trial_table(run))
 
 
-def stage_chart(run: Run) -> Chart:
+def stage_chart(run: Run, theme: Theme = "light") -> Chart:
     """The median seconds of each stage, stacked for each arm."""
     medians = {arm: _stage_medians_s(run, arm) for arm in Arm}
     figure = go.Figure()
@@ -73,10 +73,9 @@ def stage_chart(run: Run) -> Chart:
         )
     figure.update_layout(
         barmode="stack",
-        xaxis=_milliseconds_axis("median of each stage, ms"),
-        yaxis={"automargin": True},
+        xaxis=_milliseconds_axis("median of each stage, ms", theme),
+        yaxis={"automargin": True, "tickfont": _ink(theme)},
         legend={"orientation": "h", "y": 1.15, "traceorder": "normal"},
-        font={"size": 14},
         height=270,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
     )
@@ -91,8 +90,18 @@ def stage_chart(run: Run) -> Chart:
     return Chart(figure, f"Stages of the time to first token. {alt}.", table)
 
 
-def _milliseconds_axis(title: str) -> dict[str, object]:
-    return {"title": {"text": title}, "rangemode": "tozero", "automargin": True}
+def _milliseconds_axis(title: str, theme: Theme) -> dict[str, object]:
+    return {
+        "title": {"text": title, "font": _ink(theme)},
+        "tickfont": _ink(theme),
+        "rangemode": "tozero",
+        "automargin": True,
+    }
+
+
+def _ink(theme: Theme) -> dict[str, object]:
+    """Said for each axis: Streamlit's chart theme sets its own, fainter, where nothing is said."""
+    return {"size": 14, "color": INK[theme]}
 
 
 def _counted(run: Run, arm: Arm) -> list[Trial]:
@@ -143,7 +152,7 @@ def _trial_table(run: Run) -> pd.DataFrame:
                     "arm": str(trial.arm),
                     "TTFT": milliseconds(trial.ttft_s),
                     "reused": trial.reused,
-                    "CPU ÷ wall": round(trial.timing.cpu_over_wall, 2),
+                    "CPU ÷ wall": f"{trial.timing.cpu_over_wall:.2f}",
                     "disturbed": "yes, left out" if is_disturbed(trial, run.trials) else "no",
                 }
                 for trial in run.trials

@@ -9,7 +9,7 @@ import streamlit as st
 from prefix_engine.tokenizer import Message, Prompt
 from ui.presets import Preset, load_presets, preset_prompts
 
-DEFAULT_ROUNDS = 5
+DEFAULT_ROUNDS = 7
 DEFAULT_REPLY_TOKENS = 24
 
 
@@ -45,7 +45,8 @@ def ask_for_inputs() -> Inputs:
 def _choose_preset() -> Preset:
     presets = {preset.id: preset for preset in load_presets()}
     linked = st.query_params.get("preset", "")
-    _begin_with("preset", linked if linked in presets else next(iter(presets)))
+    if "preset" not in st.session_state:
+        st.session_state["preset"] = linked if linked in presets else next(iter(presets))
     chosen = st.selectbox(
         "Preset", list(presets), format_func=lambda name: presets[name].title, key="preset"
     )
@@ -66,9 +67,9 @@ def _fill_in(preset: Preset) -> None:
     st.session_state["mode"] = preset.mode
 
 
-def _begin_with(key: str, value: str | int) -> None:
+def _begin_with(key: str, value: int) -> None:
     """A widget's first value in this session, unless the link brings one."""
-    if key not in st.session_state and (key == "preset" or key not in st.query_params):
+    if key not in st.session_state and key not in st.query_params:
         st.session_state[key] = value
 
 
@@ -95,7 +96,7 @@ def _ask_for_settings() -> tuple[int, int]:
 
 def _edit_prompts() -> tuple[Prompt, Prompt]:
     chat = st.session_state["mode"] == "chat"
-    system = st.text_area("System prompt, the same for A and B", key="system") if chat else ""
+    system = _ask_for_system() if chat else ""
     left, right = st.columns(2)
     a = left.text_area("A: already in the cache", key="a", height=130)
     b = right.text_area("B: arrives next", key="b", height=130)
@@ -103,3 +104,12 @@ def _edit_prompts() -> tuple[Prompt, Prompt]:
         return a or "", b or ""
     turns = (Message("system", system),) if system else ()
     return (*turns, Message("user", a or "")), (*turns, Message("user", b or ""))
+
+
+def _ask_for_system() -> str:
+    text = st.text_area(
+        "System prompt, the same for A and B",
+        key="system",
+        placeholder="Empty: the template sends a system prompt of its own, if it has one",
+    )
+    return text or ""

@@ -66,6 +66,8 @@ class Progress:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         with self._slot.turn(lambda before: self._update(f"Waiting: {before} before you")):
+            # what was told last is sent by another thread: let it, before a clock starts
+            time.sleep(FLUSH_S)
             yield
 
     def _on_step(self, done: int, total: int) -> None:

@@ -12,7 +12,7 @@ from prefix_engine.record import Run
 from ui.charts import Chart, stage_chart, ttft_chart
 from ui.ledger import ledger
 from ui.strip import static_head, static_strip, strip_payload
-from ui.wording import exactness, provenance, replies_compared
+from ui.wording import LIMITS, provenance, replies_compared, reply_times, setup, speed, spreads
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent.parent / "assets"),
@@ -32,7 +32,11 @@ def html_report(run: Run, recorded: bool) -> str:
         strip=Markup(static_strip(strip_payload(run.comparison))),
         ledger=_table(ledger(run)),
         charts=[_chart(chart, first=at == 0) for at, chart in enumerate(charts)],
-        exactness=exactness(run.exact) if run.exact else "",
+        speed=speed(run) if run.trials else "",
+        spreads=spreads(run),
+        reply_times=reply_times,
+        setup=setup(run),
+        limits=LIMITS,
         replies_compared=replies_compared(run),
     )
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from prefix_engine.record import Reply, Run
+from prefix_engine.speed import was_busy
 from ui.charts import Chart, stage_chart, ttft_chart
 from ui.ledger import ledger
 from ui.strip import strip_payload, token_strip
-from ui.text import say
+from ui.text import page_theme, say
 from ui.wording import (
     ARM_MEANING,
-    exactness,
-    milliseconds,
+    LIMITS,
     provenance,
     replies_compared,
+    reply_times,
+    setup,
+    speed,
+    spreads,
 )
 
 
@@ -28,7 +33,7 @@ def show_result(run: Run, guess: int | None, recorded: bool, lesson: str | None)
     if lesson is not None:
         say(lesson, key="lesson")
     payload = strip_payload(run.comparison, run=run.date, guess=guess)
-    token_strip(payload, key="strip", mode="result")
+    token_strip(payload, key="strip", mode="result", reports_clicks=False)
     if run.exact is None:
         return
     left, right = st.columns([3, 2])
@@ -42,14 +47,16 @@ def show_result(run: Run, guess: int | None, recorded: bool, lesson: str | None)
 
 def _show_times(run: Run) -> None:
     st.header("Time to first token")
-    chart = ttft_chart(run)
+    chart = ttft_chart(run, page_theme())
     st.plotly_chart(chart.figure, key="ttft", alt=chart.alt, config={"displayModeBar": False})
-    st.markdown(f"**{run.speed.sentence}**")
+    st.markdown(f"**{speed(run)}**")
+    meanings = "; ".join(f"{arm}: {meaning}" for arm, meaning in ARM_MEANING.items())
     st.caption(
-        "Dots are runs of B, bars their medians. "
-        + "; ".join(f"{arm}: {meaning}" for arm, meaning in ARM_MEANING.items())
-        + "."
+        f"Dots are runs of B, {run.rounds} in each arm, bars their medians. {meanings}. "
+        f"From the fastest to the slowest: {spreads(run)}."
     )
+    if was_busy(run.trials, run.machine.threads):
+        st.warning("The machine was busy with other work throughout: these times say little.")
     disturbed = sum(summary.disturbed for summary in run.arms.values())
     if disturbed:
         st.caption(f"Disturbed by the machine, shown as ×, left out of the verdict: {disturbed}.")
@@ -61,7 +68,7 @@ def _show_kv(run: Run) -> None:
     if run.a_refused:
         st.warning("The cache had no room for A, so nothing of it could be reused.")
     if run.exact is not None:
-        st.write(exactness(run.exact))
+        st.write(run.exact.sentence)
 
 
 def _show_replies(run: Run) -> None:
@@ -77,15 +84,12 @@ def _show_replies(run: Run) -> None:
 def _show_reply(reply: Reply) -> None:
     st.caption(f"{reply.arm}: {ARM_MEANING[reply.arm]}")
     say(reply.text, "reply", key=f"reply-{reply.arm}")
-    st.caption(
-        f"time to first token {milliseconds(reply.ttft_s)}, "
-        f"then {milliseconds(reply.later_median_s)} a token (median of {len(reply.later_s)})"
-    )
+    st.caption(reply_times(reply))
 
 
 def _show_details(run: Run) -> None:
-    stages, trials = stage_chart(run), ttft_chart(run)
-    with st.expander("Stages: where the time goes"):
+    stages, trials = stage_chart(run, page_theme()), ttft_chart(run)
+    with st.expander("Stages: where the time goes", expanded=True):
         st.plotly_chart(
             stages.figure, key="stages", alt=stages.alt, config={"displayModeBar": False}
         )
@@ -93,18 +97,12 @@ def _show_details(run: Run) -> None:
     with st.expander("Table: every trial"):
         _show_table(trials)
     with st.expander("What this does not show"):
-        st.markdown(LIMITS)
+        st.markdown("\n".join(f"- {limit}" for limit in LIMITS))
+    with st.expander("Machine, model and versions"):
+        st.table(
+            pd.DataFrame({"": setup(run)}).rename(columns={"": "this run"}).rename_axis("what")
+        )
 
 
 def _show_table(chart: Chart) -> None:
     st.table(chart.table, alt=chart.alt)
-
-
-LIMITS = """
-- One small model on one processor. A larger model saves more time by the same hit, since prefill
-  costs more; the rule for what is shared is the same.
-- One request at a time. A server that batches many requests shares its time as well as its cache.
-- Network, queue and tokenizing on the client are not in the time to first token here.
-- "Cold" is an empty cache on a warm machine; a machine that just started is slower at everything.
-- Storing new KV comes after the first token and is not in these times.
-"""

@@ -8,6 +8,8 @@ from typing import Literal
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from ui.palette import Theme
+
 _CSS = (Path(__file__).parent.parent / "assets" / "page.css").read_text(encoding="utf-8")
 
 Weight = Literal["headline", "sentence", "reply", "complaint"]
@@ -32,3 +34,8 @@ def place_for(weight: Weight, key: str) -> DeltaGenerator:
 def complain(text: str) -> None:
     """What went wrong and what to do, in plain text."""
     say(text, "complaint")
+
+
+def page_theme() -> Theme:
+    """Whether the visitor sees the page light or dark."""
+    return "dark" if st.context.theme.type == "dark" else "light"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from prefix_engine.machine import Machine
 from prefix_engine.model.info import ModelInfo
-from prefix_engine.record import Exactness, Run
+from prefix_engine.record import Reply, Run
+from prefix_engine.speed import Arm
 
 ARM_MEANING = {
     "cold": "empty cache, everything computed",
@@ -15,17 +14,25 @@ ARM_MEANING = {
 }
 
 
+LIMITS = (
+    "One small model on one processor. A larger model saves more time by the same hit, since its "
+    "prefill costs more; the rule for what is shared is the same.",
+    "One request at a time. A server that batches many requests shares its time as well.",
+    "Network, queue and tokenizing on the client are not in the time to first token here.",
+    '"Cold" is an empty cache on a warm machine; one that just started is slower at everything.',
+    "Storing new KV comes after the first token and is not in these times.",
+)
+"""What a run of two prompts does not show."""
+
+
 def milliseconds(seconds: float | None) -> str:
-    """12.3 ms, 123 ms, 1,234 ms; a dash where there is nothing."""
+    """25 µs, 12.3 ms, 123 ms, 1,234 ms; a dash where there is nothing."""
     if seconds is None:
         return "–"
+    if 0 < seconds < 1e-4:
+        return f"{seconds * 1e6:.0f} µs"
     value = seconds * 1e3
     return f"{value:.1f} ms" if value < 99.95 else f"{value:,.0f} ms"
-
-
-def small(difference: float) -> str:
-    """One figure that counts, without an exponent: 0.00003."""
-    return format(Decimal(f"{difference:.1g}"), "f")
 
 
 def byte_count(count: int) -> str:
@@ -52,28 +59,6 @@ def provenance(run: Run, recorded: bool) -> str:
     return f"{kind} on {when} UTC · {who(run.model, run.machine)}"
 
 
-def exactness(exact: Exactness) -> str:
-    """The exactness line: what a hit has in common with a cold run of the same prompt."""
-    if exact.bit_identical:
-        return "Exact: the hit has the same bits as a cold run, in the reused KV and in all logits."
-    kv = (
-        "the reused KV has the same bits"
-        if exact.kv_equal
-        else f"the reused KV differs by at most {small(exact.max_abs_kv_diff)}"
-    )
-    logits = (
-        "the logits have the same bits"
-        if exact.logits_equal
-        else f"the logits differ by at most {small(exact.max_abs_logit_diff)}"
-    )
-    first = (
-        "the first token is the same"
-        if exact.same_first_token
-        else "the first token is another one"
-    )
-    return f"Not the same bits as a cold run: {kv}, {logits}, and {first}."
-
-
 def replies_compared(run: Run) -> str:
     """What the two replies show, or nothing where there are not two."""
     if len(run.replies) != 2:
@@ -83,8 +68,48 @@ def replies_compared(run: Run) -> str:
         return (
             "Both are empty: the token that the model likes best here is the one that ends a reply."
         )
-    same = "Both say the same" if cold.ids == hit.ids else "The two replies are not the same"
+    if cold.ids != hit.ids:
+        return "The two replies are not the same: a hit is not exact here, see above."
     return (
-        f"{same}. Only the time to the first token can change: "
-        f"{milliseconds(cold.ttft_s)} cold, {milliseconds(hit.ttft_s)} from the cache."
+        "Both say the same, and later tokens take the same time: only the first can come sooner. "
+        "These are one reply each; whether a hit is faster, the trials above tell."
     )
+
+
+def speed(run: Run) -> str:
+    """The verdict on speed, with its medians, and a warning where nothing was reused."""
+    hit, control = run.arms[Arm.HIT].median_s, run.arms[Arm.CONTROL].median_s
+    medians = f"Medians: {milliseconds(hit)} hit, {milliseconds(control)} control."
+    chance = " Nothing was reused, so any difference is chance." if run.reused == 0 else ""
+    return f"{run.speed.sentence} {medians}{chance}"
+
+
+def spreads(run: Run) -> str:
+    """How far the trials of each arm lie apart."""
+    return ", ".join(f"{arm} {milliseconds(one.spread_s)}" for arm, one in run.arms.items())
+
+
+def setup(run: Run) -> dict[str, str]:
+    """All that figures depend on, by name."""
+    model, machine = run.model, run.machine
+    return {
+        "model": f"{model.label}, computed in {model.precision} on {model.device}",
+        "weights, sha256": model.weights_sha256,
+        "processor": f"{machine.processor}, {machine.cores} cores, {machine.threads} threads used",
+        "memory": f"{machine.memory_gib} GiB",
+        "system": machine.system,
+        "versions": ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+        "storing A's KV (in no trial)": milliseconds(run.store_a_s),
+        "waiting for turns (in no trial)": milliseconds(run.waited_s),
+    }
+
+
+def reply_times(reply: Reply) -> str:
+    """The two times of a reply, or why there are none."""
+    if not reply.ids:
+        return "The model ended this reply at once."
+    first = f"time to first token {milliseconds(reply.ttft_s)}"
+    if not reply.later_s:
+        return first
+    later = milliseconds(reply.later_median_s)
+    return f"{first}, then {later} a token (median of {len(reply.later_s)})"

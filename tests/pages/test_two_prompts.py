@@ -105,9 +105,9 @@ def test_a_prompt_over_the_limit_is_refused_with_its_count(
 def test_an_empty_b_is_told_and_not_run(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
     app = opened(monkeypatch, engine, trials="1", reply="2")
     app.text_area(key="b").set_value("").run()
-    button(app, "Run").click().run()
     assert not app.exception
-    assert "empty" in words(app)
+    assert "B is empty" in words(app)
+    assert [one for one in app.button if one.label == "Run"] == []
 
 
 def test_a_links_own_mode_wins_over_the_presets(
