@@ -52,7 +52,7 @@ def predict_then_reveal(inputs: Inputs) -> None:
         if covered:
             then = "the recorded run answers" if found else "run"
             st.markdown(
-                f"**Where will reuse stop?** Click the token of B that it stops before, then {then}.",
+                f"**Where will reuse stop?** Click the first token of B not reused, then {then}.",
                 width="content",
             )
         run_asked = st.button("Run", type="primary", shortcut="Alt+Enter", disabled=engine is None)

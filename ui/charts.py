@@ -75,7 +75,7 @@ def stage_chart(run: Run, theme: Theme = "light") -> Chart:
         barmode="stack",
         xaxis=_milliseconds_axis("median of each stage, ms", theme),
         yaxis={"automargin": True, "tickfont": _ink(theme)},
-        legend={"orientation": "h", "y": 1.15, "traceorder": "normal"},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "traceorder": "normal"},
         height=270,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
     )

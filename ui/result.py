@@ -99,9 +99,7 @@ def _show_details(run: Run) -> None:
     with st.expander("What this does not show"):
         st.markdown("\n".join(f"- {limit}" for limit in LIMITS))
     with st.expander("Machine, model and versions"):
-        st.table(
-            pd.DataFrame({"": setup(run)}).rename(columns={"": "this run"}).rename_axis("what")
-        )
+        st.table(pd.DataFrame({"this run": setup(run)}).rename_axis("what"))
 
 
 def _show_table(chart: Chart) -> None:

@@ -71,8 +71,8 @@ def replies_compared(run: Run) -> str:
     if cold.ids != hit.ids:
         return "The two replies are not the same: a hit is not exact here, see above."
     return (
-        "Both say the same, and later tokens take the same time: only the first can come sooner. "
-        "These are one reply each; whether a hit is faster, the trials above tell."
+        "Both say the same. Only the first token can come sooner; later ones are computed one by "
+        "one either way. These are one reply each: whether a hit is faster, the trials above tell."
     )
 
 

@@ -71,8 +71,10 @@ class Strip {
     states.forEach(({ moved }, i) => moved && this.movedTo.set(i - moved, i));
     if (this.columns <= WHOLE) this.shown.fill(1);
     else {
-      this.shown.fill(1, 0, this.predicts ? PAGE : ENDS);
-      this.shown.fill(1, this.columns - ENDS);
+      // as much of both ends: what is new stands at one of them in most prompts, and this tells neither
+      const ends = this.predicts ? PAGE : ENDS;
+      this.shown.fill(1, 0, ends);
+      this.shown.fill(1, this.columns - ends);
       for (const at of [stop, cut]) if (at !== null) this.open(at - AROUND, at + AROUND);
     }
     this.root.dataset.size = this.columns <= 16 ? "roomy" : this.columns <= 80 ? "normal" : "dense";

@@ -172,3 +172,12 @@ def test_every_state_is_accessible_and_fits(
     expect(page.get_by_text("One small model on one processor")).to_be_visible()
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_in_a_long_prompt_the_cut_can_be_guessed_without_opening_anything(
+    page: Page, address: str
+) -> None:
+    open_page(page, address, "preset=long-system&trials=1&reply=0")
+    page.locator('button.fd-row-b[data-i="524"]').click()
+    run(page)
+    expect(page.get_by_text("Your guess, before token 525, is right.").first).to_be_visible()
