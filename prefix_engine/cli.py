@@ -15,7 +15,7 @@ from prefix_engine.errors import PrefixEngineError
 from prefix_engine.export import to_json
 from prefix_engine.loading import load_engine
 from prefix_engine.record import Run
-from prefix_engine.run import Watch, run
+from prefix_engine.run import RunWatch, run
 from prefix_engine.settings import Settings
 from prefix_engine.speed import Trial
 from prefix_engine.tokenizer import Message, Prompt
@@ -86,7 +86,7 @@ def _compare(options: argparse.Namespace) -> Run:
         device=options.device or settings.device,
     )
     engine = load_engine(settings, options.block_size, _on_progress)
-    return run(engine, a, b, options.trials, options.reply, Watch(on_trial=_on_trial))
+    return run(engine, a, b, options.trials, options.reply, RunWatch(on_trial=_on_trial))
 
 
 def _prompt(text: str, options: argparse.Namespace) -> Prompt:

@@ -21,9 +21,7 @@ from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong
 from prefix_engine.model.base import Model, Slab
 from prefix_engine.stopwatch import Stopwatch, Timing
 from prefix_engine.tokenizer import Prompt, Tokenizer
-
-OnStep = Callable[[int, int], None]
-"""Called before each chunk with (tokens done, tokens in all); may raise to stop the request."""
+from prefix_engine.watch import OnStep
 
 NOTHING_INSERTED = Insert(stored=0, present=0, refused=False)
 

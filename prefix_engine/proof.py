@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prefix_engine.cache.base import Lease
 from prefix_engine.cache.storage import KVSegment
-from prefix_engine.engine import OnStep
+from prefix_engine.watch import OnStep
 from prefix_engine.record import Exactness
 from prefix_engine.speed import Arm
 from prefix_engine.trials import Experiment

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from prefix_engine.compare import Comparison, compare
 from prefix_engine.diagnose import diagnose
-from prefix_engine.engine import Engine, OnStep, Step
+from prefix_engine.engine import Engine, Step
 from prefix_engine.machine import describe_machine
 from prefix_engine.proof import check_exactness
 from prefix_engine.record import Exactness, Reply, Run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Prompt
-from prefix_engine.trials import Experiment, Turn, experiment
+from prefix_engine.trials import Experiment, experiment
+from prefix_engine.watch import Turn, Watch
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who looks on while a run is made; any of these may raise to stop it, and nothing is lost.
+class RunWatch(Watch):
+    """Hears besides each finished trial, with how many there will be, and each token of a reply."""
 
-    `turn` is taken for each stretch of computing; `on_step` hears each chunk, `on_trial` each
-    finished trial with how many there will be, `on_token` each token of a reply.
-    """
-
-    turn: Turn = nullcontext
-    on_step: OnStep | None = None
     on_trial: Callable[[Trial, int], None] | None = None
     on_token: Callable[[Arm, Step], None] | None = None
 
@@ -40,14 +35,14 @@ def run(
     b: Prompt,
     rounds: int,
     reply_tokens: int = 0,
-    watch: Watch | None = None,
+    watch: RunWatch | None = None,
 ) -> Run:
     """Compare, time, check, and, with `reply_tokens`, answer B cold and from the cache.
 
     An empty B is compared only. Raises `PromptTooLong`, `ReplyTooLong`, `TextError`, `WrongReuse`,
     and what the watch raises.
     """
-    watch = watch or Watch()
+    watch = watch or RunWatch()
     if reply_tokens:
         engine.check_reply_length(reply_tokens)
     comparison = compare_prompts(engine, a, b)
@@ -102,7 +97,7 @@ def _timed_turn(turn: Turn, waits_s: list[float]) -> Iterator[None]:
         yield
 
 
-def _time(ready: Experiment, rounds: int, watch: Watch) -> tuple[Trial, ...]:
+def _time(ready: Experiment, rounds: int, watch: RunWatch) -> tuple[Trial, ...]:
     trials = []
     for trial in ready.rounds(rounds, watch.on_step, watch.turn):
         trials.append(trial)
@@ -111,7 +106,7 @@ def _time(ready: Experiment, rounds: int, watch: Watch) -> tuple[Trial, ...]:
     return tuple(trials)
 
 
-def _reply(ready: Experiment, arm: Arm, max_new_tokens: int, watch: Watch) -> Reply:
+def _reply(ready: Experiment, arm: Arm, max_new_tokens: int, watch: RunWatch) -> Reply:
     steps = []
     with watch.turn():
         for step in ready.answer(arm, max_new_tokens, watch.on_step):

@@ -16,17 +16,15 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from prefix_engine.compare import common_prefix, reusable
-from prefix_engine.engine import Engine, OnStep, Prefill, Step
+from prefix_engine.engine import Engine, Prefill, Step
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Prompt
-
-Turn = Callable[[], AbstractContextManager[None]]
-"""Opens one turn at computing, where several want to."""
+from prefix_engine.watch import OnStep, Turn
 
 
 class WrongReuse(PrefixEngineError):

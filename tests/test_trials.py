@@ -11,7 +11,7 @@ from prefix_engine.cache import DEFAULT_NAMESPACE, Lease, NullCache, RadixCache
 from prefix_engine.cache.null import EmptyLease
 from prefix_engine.engine import Engine
 from prefix_engine.errors import EmptyPrompt, PrefixEngineError, PromptTooLong, ReplyTooLong
-from prefix_engine.run import Watch, run
+from prefix_engine.run import RunWatch, run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Message
 from prefix_engine.trials import WrongReuse, experiment
@@ -298,7 +298,7 @@ def test_a_turn_is_given_back_when_a_trial_raises(engine: Engine) -> None:
 
 def test_a_run_computes_in_turns_only(engine: Engine) -> None:
     turns = Turns()
-    run(engine, A, B, 1, reply_tokens=3, watch=Watch(turns.turn, turns.on_step))
+    run(engine, A, B, 1, reply_tokens=3, watch=RunWatch(turns.turn, turns.on_step))
     assert turns.steps == 1 + 6 + 2 + 2  # A, two rounds, the proof, two replies
     assert not turns.having
 
@@ -314,7 +314,7 @@ def test_a_run_answers_the_same_cold_and_from_the_cache(engine: Engine) -> None:
 def test_a_run_tells_each_trial_and_each_token(engine: Engine) -> None:
     trials: list[tuple[int, int]] = []
     tokens: list[Arm] = []
-    watch = Watch(
+    watch = RunWatch(
         on_trial=lambda trial, of: trials.append((trial.round, of)),
         on_token=lambda arm, step: tokens.append(arm),
     )
@@ -328,7 +328,7 @@ def test_a_run_that_is_stopped_leaves_nothing(engine: Engine, where: str) -> Non
     def stop(*_: object) -> None:
         raise Stopped
 
-    watch = Watch(on_trial=stop) if where == "on_trial" else Watch(on_token=stop)
+    watch = RunWatch(on_trial=stop) if where == "on_trial" else RunWatch(on_token=stop)
     with pytest.raises(Stopped):
         run(engine, A, B, 1, reply_tokens=3, watch=watch)
     assert engine.cache.stats.namespaces == engine.cache.stats.pinned_tokens == 0
@@ -361,7 +361,7 @@ def test_whoever_computes_next_cannot_take_the_room_of_a_between_its_storing_and
 
 def test_a_reply_that_is_too_long_is_refused_before_anything_runs(engine: Engine) -> None:
     trials: list[Trial] = []
-    watch = Watch(on_trial=lambda trial, of: trials.append(trial))
+    watch = RunWatch(on_trial=lambda trial, of: trials.append(trial))
     with pytest.raises(ReplyTooLong):
         run(engine, A, B, 1, engine.max_new_tokens + 1, watch)
     assert trials == []

@@ -1,11 +1,8 @@
-"""A run while it is made: whose turn it is, how far it is, what the model says, and Stop."""
+"""A run of two prompts while it is made: the trials one by one, and what the model says."""
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -15,15 +12,13 @@ from prefix_engine.record import Run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.turns import ComputeSlot
 from ui.editors import Inputs
+from ui.progress import Progress
 from ui.text import place_for
 from ui.wording import milliseconds
 
 if TYPE_CHECKING:
     from prefix_engine.engine import Engine, Step
-    from prefix_engine.run import Watch
-
-BETWEEN_UPDATES_S = 0.25
-FLUSH_S = 0.02
+    from prefix_engine.run import RunWatch
 
 
 def compare_now(engine: Engine, inputs: Inputs) -> Comparison:
@@ -34,65 +29,40 @@ def compare_now(engine: Engine, inputs: Inputs) -> Comparison:
 
 
 def make_run(engine: Engine, slot: ComputeSlot, inputs: Inputs) -> Run:
-    """Run the two prompts, showing progress here. Any rerun of the page, Stop or a closed tab stops
-    it within one chunk: Streamlit raises from the next update, and the cache stays whole."""
+    """Run the two prompts, showing progress here."""
     from prefix_engine.run import run
 
-    progress = Progress(slot)
-    st.button("Stop", help="Nothing is lost: the cache stays as it was.")
-    return run(engine, inputs.a, inputs.b, inputs.rounds, inputs.reply_tokens, progress.watch())
+    watch = RunProgress(slot).run_watch()
+    return run(engine, inputs.a, inputs.b, inputs.rounds, inputs.reply_tokens, watch)
 
 
-class Progress:
-    """Tells a run's progress on the page, seldom enough not to disturb what is being timed."""
+class RunProgress(Progress):
+    """Tells each trial's time, and the replies as they come."""
 
     def __init__(self, slot: ComputeSlot) -> None:
-        self._slot = slot
-        self._bar = st.progress(0.0, "Waiting for a turn")
+        super().__init__(slot, "Computing A and storing its KV")
         self._places = {}
         for arm, column in zip((Arm.COLD, Arm.HIT), st.columns(2), strict=True):
             with column:
                 self._places[arm] = st.empty(), place_for("reply", key=f"live-{arm}")
         self._said: dict[Arm, str] = defaultdict(str)
-        self._part, self._text = 0.0, "Computing A and storing its KV"
-        self._updated_s = 0.0
+        self._trials = 0
 
-    def watch(self) -> Watch:
+    def run_watch(self) -> RunWatch:
         """The callbacks for `run`."""
-        from prefix_engine.run import Watch
+        from prefix_engine.run import RunWatch
 
-        return Watch(self._turn, self._on_step, self._on_trial, self._on_token)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        with self._slot.turn(lambda before: self._update(f"Waiting: {before} before you")):
-            # what was told last is sent by another thread: let it, before a clock starts
-            time.sleep(FLUSH_S)
-            yield
-
-    def _on_step(self, done: int, total: int) -> None:
-        self._update_if_due(f"{self._text} ({done:,} of {total:,} tokens)")
+        return RunWatch(self.turn, self.on_step, on_trial=self._on_trial, on_token=self._on_token)
 
     def _on_trial(self, trial: Trial, of: int) -> None:
-        self._part += 1 / of
+        self._trials += 1
         name = "Discarded round" if trial.round == 0 else f"Round {trial.round}"
-        self._text = f"{name}: {trial.arm} took {milliseconds(trial.ttft_s)}"
-        self._update_if_due(self._text)
+        self.tell(self._trials / of, f"{name}: {trial.arm} took {milliseconds(trial.ttft_s)}")
 
     def _on_token(self, arm: Arm, step: Step) -> None:
         heading, reply = self._places[arm]
         if not self._said[arm]:
-            self._part, self._text = 1.0, f"Answering B: {arm}"
             heading.caption(f"{arm}: first token after {milliseconds(step.prefill.ttft_s)}")
+            self.tell(1.0, f"Answering B: {arm}")
         self._said[arm] += step.text
         reply.text(self._said[arm])
-
-    def _update_if_due(self, text: str) -> None:
-        if time.monotonic() - self._updated_s > BETWEEN_UPDATES_S:
-            self._update(text)
-
-    def _update(self, text: str) -> None:
-        self._bar.progress(min(self._part, 1.0), text)
-        self._updated_s = time.monotonic()
-        # the update is sent by another thread: let it, while the clock is stopped
-        time.sleep(FLUSH_S)

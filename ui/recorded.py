@@ -1,4 +1,4 @@
-"""Recorded runs: what the page opens with before anything was run."""
+"""Recorded runs: what the pages open with before anything was run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from prefix_engine.record import Run
 from prefix_engine.tokenizer import Prompt
 
 FOLDER = Path(__file__).parent.parent / "assets" / "recorded"
+TWO_PROMPTS = FOLDER / "two_prompts"
 
 
 def recorded_run(a: Prompt, b: Prompt) -> Run | None:
@@ -20,5 +21,5 @@ def recorded_run(a: Prompt, b: Prompt) -> Run | None:
 
 @cache
 def _recordings() -> tuple[Run, ...]:
-    paths = sorted(FOLDER.glob("*.json"))
+    paths = sorted(TWO_PROMPTS.glob("*.json"))
     return tuple(from_json(json.loads(path.read_text(encoding="utf-8"))) for path in paths)

@@ -54,9 +54,13 @@ def who(model: ModelInfo, machine: Machine) -> str:
 
 def provenance(run: Run, recorded: bool) -> str:
     """When and on what a run was made."""
+    return made_on(run.date, run.model, run.machine, recorded)
+
+
+def made_on(date: str, model: ModelInfo, machine: Machine, recorded: bool) -> str:
+    """When (an ISO 8601 date, UTC) and on what something was measured."""
     kind = "Recorded" if recorded else "Measured here"
-    when = run.date[:16].replace("T", " ")
-    return f"{kind} on {when} UTC · {who(run.model, run.machine)}"
+    return f"{kind} on {date[:16].replace('T', ' ')} UTC · {who(model, machine)}"
 
 
 def replies_compared(run: Run) -> str:

@@ -12,9 +12,9 @@ from prefix_engine.export import from_json, to_json
 from prefix_engine.model.places import SMOLLM2
 from prefix_engine.tokenizer import VocabularyTokenizer
 from ui.presets import load_presets, preset_prompts
-from ui.recorded import FOLDER, recorded_run
+from ui.recorded import TWO_PROMPTS, recorded_run
 
-RECORDINGS = sorted(FOLDER.glob("*.json"))
+RECORDINGS = sorted(TWO_PROMPTS.glob("*.json"))
 
 
 def test_the_chapters_pair_is_recorded() -> None:

@@ -1,0 +1,1 @@
+"""How each page's recorded run is made: one module a page, each with `make(engine) -> str`."""

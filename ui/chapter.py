@@ -1,0 +1,153 @@
+"""What the pages of the chapter share, in the order in which a page shows it.
+
+Title, quotation, status; a prediction; the recorded result or the learner's own, measured here;
+what it says about the quoted sentence; what it does not show; export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import streamlit as st
+
+from prefix_engine.measured import Measured, from_json, stamp, to_json
+from prefix_engine.watch import Watch
+from ui.charts import Chart
+from ui.progress import Progress
+from ui.recorded import FOLDER
+from ui.server import ready_engine, server
+from ui.status import show_status
+from ui.text import page_style, say
+from ui.wording import made_on
+
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What the learner predicted; None where they asked to see it without guessing."""
+
+    answer: str | None
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """A result to show, and whether it is a recording."""
+
+    measured: Measured[T]
+    recorded: bool
+
+    @property
+    def result(self) -> T:
+        return self.measured.result
+
+
+def open_page(title: str, quotation: str, intro: str) -> Engine | None:
+    """Show what a page begins with; returns the engine once it is loaded.
+
+    `quotation` is a sentence of the chapter, word for word and without marks; `intro` is Markdown.
+    """
+    page_style()
+    st.title(title)
+    with st.container(key="quotation"):
+        st.caption("The chapter says")
+        say(f"“{quotation}”", key="quotation")
+    st.markdown(intro)
+    show_status(server())
+    return ready_engine()
+
+
+def ask_to_predict(key: str, question: str, options: Sequence[str]) -> Guess | None:
+    """Ask before anything is revealed; None until the learner answered or asked to be shown."""
+    made: Guess | None = st.session_state.get(_guess_key(key))
+    if made is not None:
+        return made
+    with st.container(border=True):
+        answer = st.radio(f"**Predict.** {question}", options, index=None, key=f"{key}-options")
+        skipped = st.button("Show without guessing", key=f"{key}-skip")
+    if answer is None and not skipped:
+        return None
+    made = st.session_state[_guess_key(key)] = Guess(answer)
+    st.rerun()
+
+
+def show_guess(guess: Guess, right: str) -> None:
+    """The learner's prediction beside what is so, in plain text."""
+    if guess.answer is None:
+        return
+    verdict = "✓ right" if guess.answer == right else f"✗ it is: {right}"
+    say(f"Your prediction: {guess.answer}: {verdict}.", key="guess")
+
+
+def run_button(engine: Engine | None, label: str = "Run it here", key: str = "run") -> bool:
+    """Whether the learner asks for a run of their own."""
+    return st.button(label, key=key, type="primary", shortcut="Alt+Enter", disabled=engine is None)
+
+
+def measure(work: Callable[[Watch], T], engine: Engine) -> Measured[T]:
+    """Do the work with progress, a Stop button and turns at the one compute slot, and stamp it."""
+    return stamp(engine, work(Progress(server().slot).watch()))
+
+
+def keep(name: str, measured: Measured[Any]) -> None:
+    """Make it the session's own result of that name; pages may look at each other's."""
+    st.session_state[f"kept-{name}"] = measured
+
+
+def kept_or_recorded(name: str, kind: type[T]) -> Found[T]:
+    """The session's own result of that name, else the recording in assets/recorded."""
+    own: Measured[T] | None = st.session_state.get(f"kept-{name}")
+    return Found(own, False) if own else Found(_recording(name, cast(Any, kind)), True)
+
+
+@cache
+def _recording(name: str, kind: Any) -> Measured[Any]:
+    return from_json((FOLDER / f"{name}.json").read_bytes(), kind)
+
+
+def show_provenance(found: Found[Any]) -> None:
+    """When, where and by which model it was measured."""
+    made = found.measured
+    st.caption(made_on(made.date, made.model, made.machine, found.recorded))
+
+
+def show_chart(chart: Chart, key: str) -> None:
+    """A figure with its alt text, and the same in a table."""
+    st.plotly_chart(chart.figure, key=key, alt=chart.alt, config={"displayModeBar": False})
+    with st.expander("The same as a table"):
+        st.table(chart.table, alt=chart.alt)
+
+
+def show_outcome(held: bool | None, sentence: str) -> None:
+    """Whether what was seen bears the quoted sentence out; None where it can't tell."""
+    verdict = {
+        True: "✓ The run bears the sentence out.",
+        False: "✗ The run does not bear the sentence out.",
+        None: "? This run can't tell.",
+    }[held]
+    with st.container(border=True):
+        st.markdown(f"**{verdict}**")
+        say(sentence, key="outcome")
+
+
+def show_limits(limits: Sequence[str]) -> None:
+    """What a learner must not conclude from the page."""
+    with st.expander("What this does not show"):
+        st.markdown("\n".join(f"- {limit}" for limit in limits))
+
+
+def offer_json(found: Found[Any], name: str) -> None:
+    """A download of exactly what is shown."""
+    st.download_button(
+        "Result as JSON", to_json(found.measured), f"{name}.json", "application/json", key="export"
+    )
+
+
+def _guess_key(key: str) -> str:
+    return f"guess-{key}"

@@ -1,0 +1,61 @@
+"""How far a measurement is: a bar, whose turn it is, and Stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from prefix_engine.turns import ComputeSlot
+from prefix_engine.watch import Watch
+
+BETWEEN_UPDATES_S = 0.25
+FLUSH_S = 0.02
+
+
+class Progress:
+    """Tells it on the page, seldom enough not to disturb what is being timed.
+
+    Any rerun of the page, Stop or a closed tab ends the measurement within one chunk: Streamlit
+    raises from the next update, and the cache stays whole.
+    """
+
+    def __init__(self, slot: ComputeSlot, doing: str = "Starting") -> None:
+        self._slot = slot
+        st.button("Stop", help="Nothing is lost: the cache stays as it was.")
+        self._bar = st.progress(0.0, "Waiting for a turn")
+        self._part, self._doing = 0.0, doing
+        self._updated_s = 0.0
+
+    def watch(self) -> Watch:
+        """The callbacks for what is measured."""
+        return Watch(self.turn, self.on_step, self.tell)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for the one compute slot, saying so, and hold it for the block."""
+        with self._slot.turn(lambda before: self._update(f"Waiting: {before} before you")):
+            # what was told last is sent by another thread: let it, before a clock starts
+            time.sleep(FLUSH_S)
+            yield
+
+    def on_step(self, done: int, total: int) -> None:
+        """A chunk of a prefill is about to begin."""
+        self._update_if_due(f"{self._doing} ({done:,} of {total:,} tokens)")
+
+    def tell(self, part: float, what: str) -> None:
+        """This part is done (0 to 1), and this comes next."""
+        self._part, self._doing = part, what
+        self._update_if_due(what)
+
+    def _update_if_due(self, text: str) -> None:
+        if time.monotonic() - self._updated_s > BETWEEN_UPDATES_S:
+            self._update(text)
+
+    def _update(self, text: str) -> None:
+        self._bar.progress(min(max(self._part, 0.0), 1.0), text)
+        self._updated_s = time.monotonic()
+        # the update is sent by another thread: let it, while the clock is stopped
+        time.sleep(FLUSH_S)
