@@ -1,0 +1,311 @@
+"""A room: a class behind one system prompt, sharing one namespace of the cache.
+
+Whoever has the code may join and ask; whoever has the host key may show prompts, reveal figures,
+salt the room or end it. Rooms end by themselves. Nobody is asked for a name: a visitor is a random
+word that their session made up, and it stands in no record.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from prefix_engine.errors import PrefixEngineError
+from prefix_engine.speed import DISTURBED_BELOW
+from prefix_engine.tokenizer import Message, Prompt
+from prefix_engine.watch import Watch
+
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine
+
+CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
+"""No letter or digit that a projector makes look like another."""
+CODE_LENGTH = 6
+IDLE_S = 45 * 60.0
+LIFE_S = 4 * 60 * 60.0
+MAX_ROOMS = 8
+MAX_MEMBERS = 150
+MAX_REQUESTS_A_MEMBER = 20
+
+NOTHING = "nothing"
+SYSTEM = "the system prompt"
+EVERYTHING = "all but the last token"
+PREDICTIONS = (NOTHING, SYSTEM, EVERYTHING)
+"""What a member may predict to be reused of their own request."""
+
+
+class NoRoom(PrefixEngineError):
+    """There is no such room, or not any more."""
+
+
+class RoomLimit(PrefixEngineError):
+    """A limit that keeps one room from taking the machine from the others."""
+
+
+class NotHost(PrefixEngineError):
+    """Only the host may do that."""
+
+
+@dataclass(frozen=True)
+class RoomRequest:
+    """One member's request as it was served. `stored` is false where the cache had no room."""
+
+    number: int
+    question: str
+    prediction: str | None
+    tokens: int
+    reused: int
+    ttft_s: float
+    cpu_over_wall: float
+    salted: bool
+    stored: bool
+
+    @property
+    def answer(self) -> str:
+        """Which of the predictions was right."""
+        if self.reused == 0:
+            return NOTHING
+        return EVERYTHING if self.reused == self.tokens - 1 else SYSTEM
+
+
+@dataclass(frozen=True)
+class Board:
+    """A room at one moment. Who shows it decides by `prompts_shown` and `revealed` what of it."""
+
+    code: str
+    system: str
+    members: int
+    requests: tuple[RoomRequest, ...]
+    prompts_shown: bool
+    revealed: bool
+    salted: bool
+
+    @property
+    def tokens(self) -> int:
+        return sum(request.tokens for request in self.requests)
+
+    @property
+    def tokens_saved(self) -> int:
+        """Prompt tokens that were found in the cache, and so not computed."""
+        return sum(request.reused for request in self.requests)
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Of all prompt tokens, the part that was reused."""
+        return self.tokens_saved / self.tokens if self.tokens else None
+
+    @property
+    def first_ttft_s(self) -> float | None:
+        """Of the request that found the room empty."""
+        return self.requests[0].ttft_s if self.requests else None
+
+    @property
+    def later_ttft_s(self) -> tuple[float, ...]:
+        """Of the later requests that reused something and that the machine left undisturbed."""
+        hits = [request for request in self.requests[1:] if request.reused]
+        best = max((request.cpu_over_wall for request in hits), default=0.0)
+        return tuple(r.ttft_s for r in hits if r.cpu_over_wall >= DISTURBED_BELOW * best)
+
+    @property
+    def later_median_s(self) -> float | None:
+        return statistics.median(self.later_ttft_s) if self.later_ttft_s else None
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """How many requests were made with each prediction."""
+        made = Counter(request.prediction for request in self.requests if request.prediction)
+        return {prediction: made[prediction] for prediction in PREDICTIONS}
+
+    @property
+    def right(self) -> dict[str, int]:
+        """How many of the predictions were right, by what was predicted."""
+        right = Counter(r.prediction for r in self.requests if r.prediction == r.answer)
+        return {prediction: right[prediction] for prediction in PREDICTIONS}
+
+
+class Room:
+    """Safe to use from many threads. Made by `Rooms.open`."""
+
+    def __init__(self, system: str, clock: Callable[[], float]) -> None:
+        self.code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
+        self.host_key = secrets.token_urlsafe(16)
+        self.system = system
+        self.namespaces = {f"room-{self.code}-{secrets.token_hex(8)}"}
+        (self._shared,) = self.namespaces
+        self._clock = clock
+        self._opened_s = self._touched_s = clock()
+        self._members: Counter[str] = Counter()
+        self._board = Board(self.code, system, 0, (), False, False, False)
+        self._ended = False
+        self._lock = RLock()
+
+    def is_host(self, key: str) -> bool:
+        """Whether it is the host's key; takes as long for a nearly right one as for any other."""
+        return hmac.compare_digest(key.encode("utf-8", "replace"), self.host_key.encode())
+
+    @property
+    def ended(self) -> bool:
+        """Ended by the host, or by itself: after idling, or at the end of its life."""
+        with self._lock:
+            now = self._clock()
+            idle = now - self._touched_s > IDLE_S
+            return self._ended or idle or now - self._opened_s > LIFE_S
+
+    @property
+    def board(self) -> Board:
+        """The room as it is now."""
+        with self._lock:
+            return replace(self._board, members=len(self._members))
+
+    def join(self, visitor: str) -> None:
+        """Let somebody in; joining again changes nothing. Raises `RoomLimit` and `NoRoom`."""
+        with self._lock:
+            self._check_open()
+            if visitor not in self._members and len(self._members) >= MAX_MEMBERS:
+                raise RoomLimit(
+                    f"This room is full: {MAX_MEMBERS} are in it, which is the limit. "
+                    "Look on at the projector, or ask the host to open a second room."
+                )
+            self._members.setdefault(visitor, 0)
+
+    def ask(
+        self,
+        engine: Engine,
+        visitor: str,
+        question: str,
+        prediction: str | None = None,
+        watch: Watch | None = None,
+    ) -> RoomRequest:
+        """Prefill a question behind the room's system prompt; its KV stays for the next one.
+
+        Raises `NoRoom`, `RoomLimit`, what `Engine.prefill` raises, and what the watch raises.
+        """
+        watch = watch or Watch()
+        self.join(visitor)
+        with self._lock:
+            if self._members[visitor] >= MAX_REQUESTS_A_MEMBER:
+                raise RoomLimit(
+                    f"You have asked {MAX_REQUESTS_A_MEMBER} times, which is the limit in one room."
+                )
+            self._members[visitor] += 1
+        try:
+            with watch.turn():
+                # asked for now, not when the waiting began: the host may have salted meanwhile
+                salted, namespace = self._namespace(visitor)
+                prefill = engine.prefill(
+                    self.prompt(question), namespace=namespace, on_step=watch.on_step
+                )
+        except BaseException:
+            with self._lock:
+                self._members[visitor] -= 1
+            raise
+        with self._lock:
+            self._touched_s = self._clock()
+            made = RoomRequest(
+                number=len(self._board.requests) + 1,
+                question=question,
+                prediction=prediction if prediction in PREDICTIONS else None,
+                tokens=len(prefill.ids),
+                reused=prefill.reused,
+                ttft_s=prefill.ttft_s,
+                cpu_over_wall=prefill.timing.cpu_over_wall,
+                salted=salted,
+                stored=not prefill.insert.refused,
+            )
+            self._board = replace(self._board, requests=(*self._board.requests, made))
+        return made
+
+    def prompt(self, question: str) -> Prompt:
+        """What is sent for a question: the room's system prompt, then the question."""
+        return Message("system", self.system), Message("user", question)
+
+    def show_prompts(self, key: str, shown: bool = True) -> None:
+        """Let everybody read what was asked. Raises `NotHost`."""
+        self._change(key, lambda board: replace(board, prompts_shown=shown))
+
+    def reveal(self, key: str, revealed: bool = True) -> None:
+        """Let everybody see the figures, and so how the predictions fared. Raises `NotHost`."""
+        self._change(key, lambda board: replace(board, revealed=revealed))
+
+    def salt(self, key: str, salted: bool = True) -> None:
+        """Give each member a namespace of their own, or the shared one back. Raises `NotHost`."""
+        self._change(key, lambda board: replace(board, salted=salted))
+
+    def end(self, key: str) -> None:
+        """Close the room for everybody. Raises `NotHost`."""
+        self._check_host(key)
+        with self._lock:
+            self._ended = True
+
+    def _change(self, key: str, change: Callable[[Board], Board]) -> None:
+        self._check_host(key)
+        with self._lock:
+            self._check_open()
+            self._touched_s = self._clock()
+            self._board = change(self._board)
+
+    def _namespace(self, visitor: str) -> tuple[bool, str]:
+        with self._lock:
+            self._check_open()
+            if not self._board.salted:
+                return False, self._shared
+            namespace = f"{self._shared}-{visitor}"
+            self.namespaces.add(namespace)
+            return True, namespace
+
+    def _check_open(self) -> None:
+        if self.ended:
+            raise NoRoom("This room has ended. Ask your host for a new link.")
+
+    def _check_host(self, key: str) -> None:
+        if not self.is_host(key):
+            raise NotHost("Only the host of this room may do that: use the host's link.")
+
+
+class Rooms:
+    """All rooms of a server. `forget` drops one namespace's KV; False if it is in use just now."""
+
+    def __init__(
+        self, forget: Callable[[str], bool], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._forget = forget
+        self._clock = clock
+        self._rooms: dict[str, Room] = {}
+        self._left: set[str] = set()
+        self._lock = RLock()
+
+    def open(self, system: str) -> Room:
+        """A new room behind this system prompt. Raises `RoomLimit`."""
+        with self._lock:
+            self.sweep()
+            if len(self._rooms) >= MAX_ROOMS:
+                raise RoomLimit(
+                    f"{MAX_ROOMS} rooms are open, which is the limit of this server. "
+                    "End one that is no longer used, or try again later."
+                )
+            room = Room(system, self._clock)
+            self._rooms[room.code] = room
+            return room
+
+    def find(self, code: str) -> Room:
+        """The open room with that code, in capitals or not. Raises `NoRoom`."""
+        with self._lock:
+            self.sweep()
+            room = self._rooms.get(code.strip().upper())
+        if room is None:
+            raise NoRoom(f"There is no room {code.strip()[:20]!r}: it has ended, or never was.")
+        return room
+
+    def sweep(self) -> None:
+        """Forget the rooms that have ended and their KV; what is in use now, the next time."""
+        with self._lock:
+            for code in [code for code, room in self._rooms.items() if room.ended]:
+                self._left |= self._rooms.pop(code).namespaces
+            self._left = {name for name in self._left if not self._forget(name)}

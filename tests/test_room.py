@@ -1,0 +1,254 @@
+"""A room: one namespace behind one system prompt, limits, host's rights, and how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from prefix_engine.cache import PrefixCache
+from prefix_engine.engine import Engine
+from prefix_engine.errors import CacheInUse, PromptTooLong
+from prefix_engine.room import (
+    EVERYTHING,
+    IDLE_S,
+    LIFE_S,
+    MAX_MEMBERS,
+    MAX_REQUESTS_A_MEMBER,
+    MAX_ROOMS,
+    NOTHING,
+    SYSTEM,
+    NoRoom,
+    NotHost,
+    Room,
+    RoomLimit,
+    Rooms,
+)
+from prefix_engine.watch import Watch
+from tests.tiny_engine import tiny_engine
+
+SYSTEM_PROMPT = "Answer in one sentence."
+
+
+class Clock:
+    """Stands still until it is moved, to whatever time."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return tiny_engine()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def rooms(engine: Engine, clock: Clock) -> Rooms:
+    return Rooms(forget_in(engine.cache), clock)
+
+
+@pytest.fixture
+def room(rooms: Rooms) -> Room:
+    return rooms.open(SYSTEM_PROMPT)
+
+
+def forget_in(cache: PrefixCache) -> Callable[[str], bool]:
+    def forget(namespace: str) -> bool:
+        try:
+            cache.clear(namespace)
+        except CacheInUse:
+            return False
+        return True
+
+    return forget
+
+
+def test_the_first_request_finds_nothing_and_the_next_members_the_system_prompt(
+    engine: Engine, room: Room
+) -> None:
+    first = room.ask(engine, "ann", "Why is the sky blue?")
+    second = room.ask(engine, "ben", "How do magnets work?")
+    again = room.ask(engine, "cid", "Why is the sky blue?")
+    assert (first.reused, first.answer) == (0, NOTHING)
+    assert second.reused >= len(SYSTEM_PROMPT) and second.answer == SYSTEM
+    assert (again.reused, again.answer) == (again.tokens - 1, EVERYTHING)
+
+
+def test_two_rooms_with_the_same_system_prompt_share_nothing(engine: Engine, rooms: Rooms) -> None:
+    one, other = rooms.open(SYSTEM_PROMPT), rooms.open(SYSTEM_PROMPT)
+    one.ask(engine, "ann", "Why?")
+    assert other.ask(engine, "ann", "Why?").reused == 0
+    assert one.ask(engine, "ben", "Why?").reused > 0
+
+
+def test_a_salted_room_shares_with_oneself_only(engine: Engine, room: Room) -> None:
+    room.ask(engine, "ann", "Why?")
+    room.salt(room.host_key)
+    assert room.ask(engine, "ben", "Why?").reused == 0
+    assert room.ask(engine, "ben", "Why?").reused > 0
+    room.salt(room.host_key, False)
+    assert room.ask(engine, "cid", "Why?").reused > 0
+
+
+def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
+    room.join("dan")
+    asked = [
+        room.ask(engine, "ann", "Why?", NOTHING),
+        room.ask(engine, "ben", "How?", EVERYTHING),
+        room.ask(engine, "ben", "When?", SYSTEM),
+        room.ask(engine, "cid", "Where?", "no such choice"),
+    ]
+    board = room.board
+    assert board.members == 4
+    assert [request.number for request in board.requests] == [1, 2, 3, 4]
+    assert board.tokens_saved == sum(request.reused for request in asked) > 0
+    assert board.hit_rate == board.tokens_saved / sum(request.tokens for request in asked)
+    assert board.first_ttft_s == asked[0].ttft_s
+    assert set(board.later_ttft_s) <= {request.ttft_s for request in asked[1:]}
+    assert board.tally == {NOTHING: 1, SYSTEM: 1, EVERYTHING: 1}
+    assert board.right == {NOTHING: 1, SYSTEM: 1, EVERYTHING: 0}
+
+
+def test_an_empty_board_has_no_rate_and_no_times(room: Room) -> None:
+    assert (room.board.hit_rate, room.board.first_ttft_s, room.board.later_median_s) == (None,) * 3
+
+
+def test_only_the_host_may_change_a_room(room: Room) -> None:
+    for act in (room.show_prompts, room.reveal, room.salt, room.end):
+        for key in ("", room.code, room.host_key[:-1], "\ud800"):
+            with pytest.raises(NotHost):
+                act(key)
+    assert not (room.board.prompts_shown or room.board.revealed or room.board.salted or room.ended)
+    room.show_prompts(room.host_key)
+    room.reveal(room.host_key)
+    assert room.board.prompts_shown and room.board.revealed
+    room.end(room.host_key)
+    assert room.ended
+
+
+def test_an_ended_room_lets_nobody_in_and_its_kv_is_forgotten(
+    engine: Engine, rooms: Rooms, room: Room
+) -> None:
+    room.ask(engine, "ann", "Why?")
+    room.salt(room.host_key)
+    room.ask(engine, "ben", "Why?")
+    room.end(room.host_key)
+    with pytest.raises(NoRoom):
+        room.ask(engine, "ann", "Why?")
+    with pytest.raises(NoRoom):
+        room.join("dan")
+    with pytest.raises(NoRoom):
+        rooms.find(room.code)
+    assert engine.cache.stats.stored_tokens == 0
+
+
+def test_kv_in_use_when_a_room_ends_is_forgotten_later(
+    engine: Engine, rooms: Rooms, room: Room
+) -> None:
+    asked = room.ask(engine, "ann", "Why?")
+    (namespace,) = room.namespaces
+    ids = engine.tokenizer.encode(room.prompt("Why?"))
+    with engine.cache.pin(ids, namespace):
+        room.end(room.host_key)
+        rooms.sweep()
+        assert engine.cache.stats.stored_tokens == asked.tokens
+    rooms.sweep()
+    assert engine.cache.stats.stored_tokens == 0
+
+
+@pytest.mark.parametrize(("passes_s", "ended"), [(IDLE_S, False), (IDLE_S + 1, True)])
+def test_a_room_ends_when_nothing_happens_in_it(
+    engine: Engine, room: Room, clock: Clock, passes_s: float, ended: bool
+) -> None:
+    clock.now_s += IDLE_S
+    room.ask(engine, "ann", "Why?")
+    clock.now_s += passes_s
+    assert room.ended is ended
+
+
+def test_a_room_ends_in_the_end_however_busy_it_is(
+    engine: Engine, room: Room, clock: Clock
+) -> None:
+    for _ in range(int(LIFE_S / IDLE_S)):
+        clock.now_s += IDLE_S
+        room.reveal(room.host_key)
+    clock.now_s += IDLE_S
+    assert room.ended
+
+
+def test_a_code_is_found_however_it_is_typed(rooms: Rooms, room: Room) -> None:
+    assert rooms.find(f" {room.code.lower()} ") is room
+    for wrong in ("", "AAAAAA", "<script>", "x" * 100_000):
+        with pytest.raises(NoRoom) as refusal:
+            rooms.find(wrong)
+        assert len(str(refusal.value)) < 100
+
+
+def test_only_so_many_rooms_at_once(rooms: Rooms) -> None:
+    opened = [rooms.open(SYSTEM_PROMPT) for _ in range(MAX_ROOMS)]
+    with pytest.raises(RoomLimit, match=str(MAX_ROOMS)):
+        rooms.open(SYSTEM_PROMPT)
+    opened[0].end(opened[0].host_key)
+    rooms.open(SYSTEM_PROMPT)
+
+
+def test_only_so_many_members_and_those_inside_stay(room: Room) -> None:
+    for number in range(MAX_MEMBERS):
+        room.join(f"visitor {number}")
+    with pytest.raises(RoomLimit, match=str(MAX_MEMBERS)):
+        room.join("one more")
+    room.join("visitor 0")
+
+
+def test_only_so_many_requests_a_member(engine: Engine, room: Room) -> None:
+    for number in range(MAX_REQUESTS_A_MEMBER):
+        room.ask(engine, "ann", f"{number}?")
+    with pytest.raises(RoomLimit, match=str(MAX_REQUESTS_A_MEMBER)):
+        room.ask(engine, "ann", "more?")
+    assert room.ask(engine, "ben", "0?").reused > 0
+
+
+def test_a_refused_or_stopped_request_counts_for_nothing(engine: Engine, room: Room) -> None:
+    def stop(done: int, total: int) -> None:
+        raise InterruptedError
+
+    for _ in range(MAX_REQUESTS_A_MEMBER + 1):
+        with pytest.raises(PromptTooLong):
+            room.ask(engine, "ann", "long " * 200)
+        with pytest.raises(InterruptedError):
+            room.ask(engine, "ann", "Why?", watch=Watch(on_step=stop))
+    assert room.board.requests == ()
+    assert room.ask(engine, "ann", "Why?").reused == 0
+    engine.cache.check_integrity()
+
+
+def test_a_request_of_a_full_cache_is_served_and_says_that_nothing_was_stored() -> None:
+    from tests.tiny_engine import tiny_cache
+
+    engine = tiny_engine(tiny_cache(budget_tokens=4))
+    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT)
+    assert not room.ask(engine, "ann", "Why?").stored
+
+
+def test_members_may_ask_all_at_once(engine: Engine, room: Room) -> None:
+    threads = [
+        threading.Thread(target=room.ask, args=(engine, f"visitor {i}", f"Question {i}?"))
+        for i in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    board = room.board
+    assert sorted(request.number for request in board.requests) == list(range(1, 13))
+    assert {request.question for request in board.requests} == {f"Question {i}?" for i in range(12)}
+    engine.cache.check_integrity()
