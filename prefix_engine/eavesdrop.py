@@ -12,12 +12,36 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prefix_engine.compare import common_prefix
 from prefix_engine.engine import Engine
-from prefix_engine.heard import Eavesdropping, Probe
+from prefix_engine.heard import Eavesdropping, Probe, SideChannel
 from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.watch import Watch
+
+
+def open_and_close(
+    engine: Engine,
+    system: str,
+    questions: Sequence[str],
+    rounds: int,
+    watch: Watch | None = None,
+    seed: int | None = None,
+) -> SideChannel:
+    """Draw a question by lot, eavesdrop on it in a shared namespace, then with a salt."""
+    watch = watch or Watch()
+    secret = random.Random(seed).randrange(len(questions))
+
+    def half(of: int) -> Watch:
+        what = "with a salt" if of else "in a shared cache"
+        return replace(
+            watch, tell=lambda part, text: watch.tell((part + of) / 2, f"{text}, {what}")
+        )
+
+    shared = eavesdrop(engine, system, questions, secret, False, rounds, half(0), seed)
+    salted = eavesdrop(engine, system, questions, secret, True, rounds, half(1), seed)
+    return SideChannel(system, shared, salted)
 
 
 def eavesdrop(

@@ -17,7 +17,7 @@ import torch
 
 from prefix_engine.cache.base import DEFAULT_NAMESPACE, Insert, PrefixCache
 from prefix_engine.cache.storage import copy_out, load
-from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong
+from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong, TooManyTrials
 from prefix_engine.model.base import Model, Slab
 from prefix_engine.stopwatch import Stopwatch, Timing
 from prefix_engine.tokenizer import Prompt, Tokenizer
@@ -108,8 +108,8 @@ class Request:
 class Engine:
     """One model, its tokenizer and one prefix cache.
 
-    `max_prompt_tokens` bounds a prompt, `max_new_tokens` a reply. Safe to use from several threads,
-    though requests that run at the same time disturb each other's timing.
+    `max_prompt_tokens` bounds a prompt, `max_new_tokens` a reply, `max_trials` a run. Safe to use
+    from several threads, though requests that run at the same time disturb each other's timing.
     """
 
     def __init__(
@@ -120,10 +120,12 @@ class Engine:
         *,
         max_prompt_tokens: int = 4096,
         max_new_tokens: int = 256,
+        max_trials: int = 50,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.cache = cache
+        self.max_trials = max_trials
         room = model.info.max_tokens
         self.max_new_tokens = min(max_new_tokens, room // 2)
         self.max_prompt_tokens = min(max_prompt_tokens, room - self.max_new_tokens)
@@ -263,6 +265,11 @@ class Engine:
         """Raise `ReplyTooLong` for a reply of that many tokens."""
         if not 1 <= tokens <= self.max_new_tokens:
             raise ReplyTooLong(tokens, self.max_new_tokens)
+
+    def check_trials(self, trials: int) -> None:
+        """Raise `TooManyTrials` for a run of that many trials an arm."""
+        if not 1 <= trials <= self.max_trials:
+            raise TooManyTrials(trials, self.max_trials)
 
     def _ids(self, prompt: Prompt, first_id: int | None) -> tuple[int, ...]:
         ids = self.tokenizer.encode(prompt)

@@ -32,6 +32,13 @@ class ReplyTooLong(PrefixEngineError):
         super().__init__(f"A reply of {tokens:,} tokens can't be had: ask for 1 to {limit:,}.")
 
 
+class TooManyTrials(PrefixEngineError):
+    """More trials were asked for than one run may have, or fewer than one."""
+
+    def __init__(self, trials: int, limit: int) -> None:
+        super().__init__(f"A run of {trials:,} trials an arm can't be had: ask for 1 to {limit:,}.")
+
+
 class EmptyPrompt(PrefixEngineError):
     """The prompt has no tokens, so there is nothing to compute."""
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 from safetensors import safe_open
+from torch import Tensor
 
 from prefix_engine.cache.radix import RadixCache
 from prefix_engine.engine import Engine
 from prefix_engine.model.base import Model
+from prefix_engine.model.exactness import keeps_bits
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.hub import load_hub_model
 from prefix_engine.model.info import ModelInfo
-from prefix_engine.model.llama import LlamaModel
-from prefix_engine.model.precision import choose_precision
+from prefix_engine.model.linear import best_linear
+from prefix_engine.model.llama import FRAME, LlamaModel
+from prefix_engine.model.precision import DTYPES, choose_precision
 from prefix_engine.model.weights import LocalWeights, ensure_weights
 from prefix_engine.settings import Settings
 from prefix_engine.tokenizer import Tokenizer, VocabularyTokenizer
@@ -26,18 +32,28 @@ OnProgress = Callable[[str, float], None]
 def load_engine(
     settings: Settings, block_size: int = 1, on_progress: OnProgress | None = None
 ) -> Engine:
-    """The engine that the settings ask for, its cache empty.
+    """The engine that the settings ask for, its cache empty. In the strict mode a block is a frame.
 
     Raises `WeightsUnavailable` or `ModelRefused`, with what to do; what `on_progress` raises stops
     it and leaves nothing half done.
     """
     model, tokenizer = load_model(settings, on_progress)
+    bytes_per_token = model.kv_shape.bytes_per_token
     cache = RadixCache(
-        block_size,
-        bytes_per_token=model.kv_shape.bytes_per_token,
+        FRAME if settings.strict else block_size,
+        bytes_per_token=bytes_per_token,
         budget_bytes=settings.kv_budget_bytes,
+        namespace_bytes=settings.kv_budget_each_bytes,
     )
-    return Engine(model, tokenizer, cache, max_prompt_tokens=settings.max_prompt_tokens)
+    kv_bytes = min(settings.kv_budget_bytes, settings.kv_budget_each_bytes)
+    return Engine(
+        model,
+        tokenizer,
+        cache,
+        # what could not be stored is refused as too long, with the limit, and not run in vain
+        max_prompt_tokens=min(settings.max_prompt_tokens, kv_bytes // bytes_per_token),
+        max_trials=settings.max_trials,
+    )
 
 
 def load_model(
@@ -46,16 +62,38 @@ def load_model(
     """The model and its tokenizer; the built-in model is fetched and converted if need be."""
     if settings.model is not None:
         return load_hub_model(settings.model, settings.device)
-    weights = ensure_weights(choose_precision().chosen, on_progress)
+    weights = ensure_weights(choose_precision(settings.precision).chosen, on_progress)
     vocabulary = Vocabulary.read(weights.vocabulary)
-    return read_llama(weights, vocabulary), VocabularyTokenizer(vocabulary)
+    return read_llama(weights, vocabulary, settings.strict), VocabularyTokenizer(vocabulary)
 
 
-def read_llama(weights: LocalWeights, vocabulary: Vocabulary) -> LlamaModel:
-    """The lean model over its memory-mapped weights: pages are read as they are first used."""
-    with safe_open(weights.safetensors, framework="pt") as file:
-        geometry = LlamaGeometry.from_metadata(file.metadata())
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+class MappedTensors(Mapping[str, Tensor]):
+    """The tensors of a safetensors file, each in a memory map of its own: pages are read as they
+    are first used, and leave memory with the last reference to their tensor."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with safe_open(path, framework="pt") as file:
+            self.metadata: dict[str, str] = file.metadata()
+            self._names = tuple(file.keys())
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        with safe_open(self._path, framework="pt") as file:
+            return cast(Tensor, file.get_tensor(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def read_llama(weights: LocalWeights, vocabulary: Vocabulary, strict: bool = False) -> LlamaModel:
+    """The lean model, with what it can promise of a hit on this machine in its `info.exact`."""
+    tensors = MappedTensors(weights.safetensors)
+    geometry = LlamaGeometry.from_metadata(tensors.metadata)
     info = ModelInfo(
         label=weights.label,
         weights_sha256=weights.gguf_sha256,
@@ -65,4 +103,8 @@ def read_llama(weights: LocalWeights, vocabulary: Vocabulary) -> LlamaModel:
         max_tokens=geometry.context_length,
         stop_ids=frozenset(vocabulary.stop_ids),
     )
-    return LlamaModel(geometry, tensors, info)
+    make_linear = best_linear(DTYPES[weights.precision])
+    model = LlamaModel(geometry, tensors, info, make_linear, strict)
+    if keeps_bits(model):
+        model.info = replace(info, exact="bits")
+    return model

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from prefix_engine.cache.base import Lease
 from prefix_engine.cache.storage import KVSegment
-from prefix_engine.watch import OnStep
 from prefix_engine.record import Exactness
 from prefix_engine.speed import Arm
 from prefix_engine.trials import Experiment
+from prefix_engine.watch import OnStep
 
 
 def check_exactness(experiment: Experiment, on_step: OnStep | None = None) -> Exactness:
@@ -23,6 +23,7 @@ def check_exactness(experiment: Experiment, on_step: OnStep | None = None) -> Ex
     """
     engine = experiment.engine
     with (
+        experiment.a_pinned(on_step),
         engine.request(experiment.b, read=False, store=False, on_step=on_step) as cold,
         engine.cache.pin(experiment.b_ids, experiment.namespace) as stored,
     ):

@@ -31,6 +31,8 @@ CODE_LENGTH = 6
 IDLE_S = 45 * 60.0
 LIFE_S = 4 * 60 * 60.0
 MAX_ROOMS = 8
+QUESTION_TOKENS = 64
+"""Room that a system prompt has to leave for a question."""
 MAX_MEMBERS = 150
 MAX_REQUESTS_A_MEMBER = 20
 
@@ -47,6 +49,10 @@ class NoRoom(PrefixEngineError):
 
 class RoomLimit(PrefixEngineError):
     """A limit that keeps one room from taking the machine from the others."""
+
+
+class BadSystemPrompt(PrefixEngineError):
+    """A room can't stand behind this system prompt."""
 
 
 class NotHost(PrefixEngineError):
@@ -281,8 +287,13 @@ class Rooms:
         self._left: set[str] = set()
         self._lock = RLock()
 
-    def open(self, system: str) -> Room:
-        """A new room behind this system prompt. Raises `RoomLimit`."""
+    def open(self, system: str, engine: Engine) -> Room:
+        """A new room behind this system prompt. Raises `RoomLimit`, `BadSystemPrompt`, and
+        `PromptTooLong` where no room is left for a question."""
+        if not system.strip():
+            raise BadSystemPrompt("The system prompt is empty: a room needs one that all share.")
+        ids = engine.tokenizer.encode((Message("system", system),))
+        engine.check_length(len(ids) + QUESTION_TOKENS, "The system prompt with a question")
         with self._lock:
             self.sweep()
             if len(self._rooms) >= MAX_ROOMS:

@@ -39,10 +39,11 @@ def run(
 ) -> Run:
     """Compare, time, check, and, with `reply_tokens`, answer B cold and from the cache.
 
-    An empty B is compared only. Raises `PromptTooLong`, `ReplyTooLong`, `TextError`, `WrongReuse`,
-    and what the watch raises.
+    An empty B is compared only. Raises `PromptTooLong`, `ReplyTooLong`, `TooManyTrials`,
+    `TextError`, `WrongReuse`, `NoRoomNow`, and what the watch raises.
     """
     watch = watch or RunWatch()
+    engine.check_trials(rounds)
     if reply_tokens:
         engine.check_reply_length(reply_tokens)
     comparison = compare_prompts(engine, a, b)

@@ -1,7 +1,9 @@
 """Fair timing: cold, a never-seen control, and a hit, interleaved.
 
-A is computed, stored and pinned in a namespace of its own before anything is timed. A trial then
-runs B in one of three arms and stores nothing, so that each starts from the same state:
+A is computed and stored in a namespace of its own before anything is timed. It is pinned during
+each trial only: between two of them others may need the room, and then A is computed and stored
+again before the next. A trial runs B in one of three arms and stores nothing, so that each starts
+from the same state:
 
 - cold: an empty namespace; nothing can be reused;
 - control: the namespace that holds A, but B's first token is replaced by one that begins no stored
@@ -17,7 +19,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 
 from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, Prefill, Step
@@ -31,16 +33,26 @@ class WrongReuse(PrefixEngineError):
     """A trial reused more or fewer tokens than the rule says; its timing would prove nothing."""
 
 
-class Experiment:
-    """A stored and pinned in `namespace`, B ready to be timed. Made by `experiment`."""
+class NoRoomNow(PrefixEngineError):
+    """A was evicted between two trials, and there is no room to store it again."""
 
-    def __init__(self, engine: Engine, b: Prompt, namespace: str, a_ids: tuple[int, ...]) -> None:
+
+class Experiment:
+    """A stored in `namespace`, B ready to be timed. Made by `experiment`."""
+
+    def __init__(self, engine: Engine, a: Prompt, b: Prompt, namespace: str) -> None:
         self.engine = engine
+        self._a = a
         self.b = b
         self.b_ids = tuple(engine.tokenizer.encode(b))
         self.namespace = namespace
         self.a_prefill: Prefill | None = None
-        self._a_ids = a_ids
+        self._a_ids = tuple(engine.tokenizer.encode(a))
+
+    def store_a(self, on_step: OnStep | None = None) -> None:
+        """Compute and store A, before the first trial; an empty A needs nothing."""
+        if self._a_ids:
+            self.a_prefill = self.engine.prefill(self._a, namespace=self.namespace, on_step=on_step)
 
     @property
     def a_refused(self) -> bool:
@@ -56,30 +68,32 @@ class Experiment:
         return reusable(shared, len(self.b_ids), self.engine.cache.block_size)
 
     def run(self, arm: Arm, on_step: OnStep | None = None) -> Prefill:
-        """Prefill B once in this arm, storing nothing. Raises `WrongReuse`."""
-        prefill = self.engine.prefill(
-            self.b,
-            namespace=self._namespace(arm),
-            store=False,
-            first_id=self._unseen_first_id() if arm is Arm.CONTROL else None,
-            on_step=on_step,
-        )
+        """Prefill B once in this arm, storing nothing. Raises `WrongReuse` and `NoRoomNow`."""
+        with self.a_pinned(on_step):
+            prefill = self.engine.prefill(
+                self.b,
+                namespace=self._namespace(arm),
+                store=False,
+                first_id=self._unseen_first_id() if arm is Arm.CONTROL else None,
+                on_step=on_step,
+            )
         self._check_reuse(arm, prefill)
         return prefill
 
     def answer(
         self, arm: Arm, max_new_tokens: int, on_step: OnStep | None = None
     ) -> Generator[Step, None, None]:
-        """Generate a greedy reply to B in this arm, storing nothing. Raises `WrongReuse`."""
-        for step in self.engine.generate(
-            self.b,
-            namespace=self._namespace(arm),
-            store=False,
-            max_new_tokens=max_new_tokens,
-            on_step=on_step,
-        ):
-            self._check_reuse(arm, step.prefill)
-            yield step
+        """Generate a greedy reply to B in this arm, storing nothing. Raises as `run` does."""
+        with self.a_pinned(on_step):
+            for step in self.engine.generate(
+                self.b,
+                namespace=self._namespace(arm),
+                store=False,
+                max_new_tokens=max_new_tokens,
+                on_step=on_step,
+            ):
+                self._check_reuse(arm, step.prefill)
+                yield step
 
     def rounds(
         self,
@@ -98,6 +112,27 @@ class Experiment:
                 with turn():
                     prefill = self.run(arm, on_step)
                 yield Trial(number, arm, prefill.reused, prefill.timing)
+
+    @contextmanager
+    def a_pinned(self, on_step: OnStep | None = None) -> Iterator[None]:
+        """Keep A in the cache for the block, storing it again first if it was evicted. Where it was
+        refused at the beginning there is nothing to keep. Raises `NoRoomNow`."""
+        if self.a_prefill is None or self.a_refused:
+            yield
+            return
+        cache, block = self.engine.cache, self.engine.cache.block_size
+        whole_blocks = len(self._a_ids) // block * block
+        with cache.pin(self._a_ids, self.namespace) as lease:
+            if lease.tokens == whole_blocks:
+                yield
+                return
+        if self.engine.prefill(self._a, namespace=self.namespace, on_step=on_step).insert.refused:
+            raise NoRoomNow(
+                "Others use all the room that the cache has for KV. Nothing is lost: "
+                "run it again in a minute."
+            )
+        with cache.pin(self._a_ids, self.namespace):
+            yield
 
     def _check_reuse(self, arm: Arm, prefill: Prefill) -> None:
         expected = self.predicted_reuse if arm is Arm.HIT else 0
@@ -125,19 +160,14 @@ def experiment(
     on_step: OnStep | None = None,
     turn: Turn = nullcontext,
 ) -> Iterator[Experiment]:
-    """Set up a fresh namespace for the block, with A stored and pinned; drop it afterwards.
+    """Set up a fresh namespace for the block, with A stored; drop it afterwards.
 
     Raises what `Engine.prefill` raises for either prompt; an empty A is no error, an empty B is.
     """
-    namespace, a_ids = f"trial-{uuid.uuid4().hex}", tuple(engine.tokenizer.encode(a))
-    made = Experiment(engine, b, namespace, a_ids)
+    made = Experiment(engine, a, b, f"trial-{uuid.uuid4().hex}")
     try:
-        with ExitStack() as stack:
-            with turn():
-                if a_ids:
-                    made.a_prefill = engine.prefill(a, namespace=namespace, on_step=on_step)
-                # in the same turn: whoever computes next may need the room that A takes
-                stack.enter_context(engine.cache.pin(a_ids, namespace))
-            yield made
+        with turn():
+            made.store_a(on_step)
+        yield made
     finally:
-        engine.cache.clear(namespace)
+        engine.cache.clear(made.namespace)

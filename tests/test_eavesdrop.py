@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from prefix_engine.eavesdrop import eavesdrop
-from prefix_engine.heard import Eavesdropping, Probe
+from prefix_engine.eavesdrop import eavesdrop, open_and_close
+from prefix_engine.heard import Eavesdropping, Probe, SideChannel
 from prefix_engine.watch import Watch
 from tests.tiny_engine import tiny_engine
 
@@ -79,7 +79,25 @@ def test_the_discarded_round_accuses_nobody() -> None:
 
 
 def test_too_few_probes_accuse_nobody() -> None:
-    assert heard({0: slow(0.0)[:5], 1: [0.05] * 5, 2: slow(0.1)[:5]}).accused is None
+    few = heard({0: slow(0.0)[:5], 1: [0.05] * 5, 2: slow(0.1)[:5]})
+    assert few.accused is None and "Too few probes to tell: 4" in few.sentence
+
+
+def test_a_salt_that_had_nothing_to_close_is_not_praised() -> None:
+    open_case, quiet = (
+        heard({0: slow(0.0), 1: [0.05] * 8, 2: slow(0.1)}),
+        heard({0: slow(0.0), 1: slow(0.0), 2: slow(0.0)}),
+    )
+    assert SideChannel(SYSTEM, open_case, quiet).closed is True
+    assert SideChannel(SYSTEM, open_case, open_case).closed is False
+    assert SideChannel(SYSTEM, quiet, quiet).closed is None
+    assert "had no task" in SideChannel(SYSTEM, quiet, quiet).sentence
+
+
+def test_both_halves_listen_for_the_same_secret_in_namespaces_apart() -> None:
+    made = open_and_close(tiny_engine(), SYSTEM, QUESTIONS, rounds=1, seed=3)
+    assert made.shared.secret == made.salted.secret
+    assert (made.shared.salted, made.salted.salted) == (False, True)
 
 
 def test_a_disturbed_probe_is_left_out() -> None:

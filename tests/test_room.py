@@ -9,7 +9,7 @@ import pytest
 
 from prefix_engine.cache import PrefixCache
 from prefix_engine.engine import Engine
-from prefix_engine.errors import CacheInUse, PromptTooLong
+from prefix_engine.errors import CacheInUse, PrefixEngineError, PromptTooLong
 from prefix_engine.room import (
     EVERYTHING,
     IDLE_S,
@@ -57,8 +57,8 @@ def rooms(engine: Engine, clock: Clock) -> Rooms:
 
 
 @pytest.fixture
-def room(rooms: Rooms) -> Room:
-    return rooms.open(SYSTEM_PROMPT)
+def room(rooms: Rooms, engine: Engine) -> Room:
+    return rooms.open(SYSTEM_PROMPT, engine)
 
 
 def forget_in(cache: PrefixCache) -> Callable[[str], bool]:
@@ -84,7 +84,7 @@ def test_the_first_request_finds_nothing_and_the_next_members_the_system_prompt(
 
 
 def test_two_rooms_with_the_same_system_prompt_share_nothing(engine: Engine, rooms: Rooms) -> None:
-    one, other = rooms.open(SYSTEM_PROMPT), rooms.open(SYSTEM_PROMPT)
+    one, other = rooms.open(SYSTEM_PROMPT, engine), rooms.open(SYSTEM_PROMPT, engine)
     one.ask(engine, "ann", "Why?")
     assert other.ask(engine, "ann", "Why?").reused == 0
     assert one.ask(engine, "ben", "Why?").reused > 0
@@ -193,12 +193,21 @@ def test_a_code_is_found_however_it_is_typed(rooms: Rooms, room: Room) -> None:
         assert len(str(refusal.value)) < 100
 
 
-def test_only_so_many_rooms_at_once(rooms: Rooms) -> None:
-    opened = [rooms.open(SYSTEM_PROMPT) for _ in range(MAX_ROOMS)]
+@pytest.mark.parametrize("system", ["", " \n", "long " * 115, "\ud800"])
+def test_a_room_needs_a_system_prompt_that_leaves_room_for_a_question(
+    engine: Engine, rooms: Rooms, system: str
+) -> None:
+    with pytest.raises(PrefixEngineError):
+        rooms.open(system, engine)
+    rooms.open("long " * 90, engine)
+
+
+def test_only_so_many_rooms_at_once(engine: Engine, rooms: Rooms) -> None:
+    opened = [rooms.open(SYSTEM_PROMPT, engine) for _ in range(MAX_ROOMS)]
     with pytest.raises(RoomLimit, match=str(MAX_ROOMS)):
-        rooms.open(SYSTEM_PROMPT)
+        rooms.open(SYSTEM_PROMPT, engine)
     opened[0].end(opened[0].host_key)
-    rooms.open(SYSTEM_PROMPT)
+    rooms.open(SYSTEM_PROMPT, engine)
 
 
 def test_only_so_many_members_and_those_inside_stay(room: Room) -> None:
@@ -235,7 +244,7 @@ def test_a_request_of_a_full_cache_is_served_and_says_that_nothing_was_stored() 
     from tests.tiny_engine import tiny_cache
 
     engine = tiny_engine(tiny_cache(budget_tokens=4))
-    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT)
+    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT, engine)
     assert not room.ask(engine, "ann", "Why?").stored
 
 

@@ -5,7 +5,13 @@ import pytest
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.settings import BadSetting, Settings
 
-NUMBERS = ["FIRST_DIFFERENCE_MAX_PROMPT_TOKENS", "FIRST_DIFFERENCE_KV_BUDGET_MIB"]
+NUMBERS = [
+    "FIRST_DIFFERENCE_MAX_PROMPT_TOKENS",
+    "FIRST_DIFFERENCE_MAX_TRIALS",
+    "FIRST_DIFFERENCE_KV_BUDGET_MIB",
+    "FIRST_DIFFERENCE_KV_BUDGET_EACH_MIB",
+    "FIRST_DIFFERENCE_MAX_WAITING",
+]
 
 
 def test_without_variables_everything_has_its_default() -> None:
@@ -20,10 +26,19 @@ def test_each_variable_sets_its_own_field() -> None:
         "FIRST_DIFFERENCE_MODEL": "someone/model",
         "FIRST_DIFFERENCE_DEVICE": "cuda",
         "FIRST_DIFFERENCE_MAX_PROMPT_TOKENS": "17",
+        "FIRST_DIFFERENCE_MAX_TRIALS": "5",
         "FIRST_DIFFERENCE_KV_BUDGET_MIB": "3",
+        "FIRST_DIFFERENCE_KV_BUDGET_EACH_MIB": "2",
+        "FIRST_DIFFERENCE_MAX_WAITING": "30",
     }
     assert Settings.from_environment(environ) == Settings(
-        model="someone/model", device="cuda", max_prompt_tokens=17, kv_budget_bytes=3 * 2**20
+        model="someone/model",
+        device="cuda",
+        max_prompt_tokens=17,
+        max_trials=5,
+        kv_budget_bytes=3 * 2**20,
+        kv_budget_each_bytes=2 * 2**20,
+        max_waiting=30,
     )
 
 

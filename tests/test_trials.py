@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import groupby
 
 import pytest
@@ -14,7 +14,7 @@ from prefix_engine.errors import EmptyPrompt, PrefixEngineError, PromptTooLong, 
 from prefix_engine.run import RunWatch, run
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Message
-from prefix_engine.trials import WrongReuse, experiment
+from prefix_engine.trials import NoRoomNow, WrongReuse, experiment
 from tests.tiny_engine import BYTES_PER_TOKEN, STOP, Scripted, tiny_cache, tiny_engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -235,14 +235,52 @@ def test_the_namespace_is_cleared_when_a_is_too_long() -> None:
     assert engine.cache.stats.namespaces == 0
 
 
-def test_a_is_pinned_so_that_no_other_request_can_evict_it() -> None:
+def test_a_is_pinned_during_a_trial_and_free_between_two(engine: Engine) -> None:
+    pinned: list[int] = []
+    with experiment(engine, A, B) as ready:
+        assert engine.cache.stats.pinned_tokens == 0
+        for arm in Arm:
+            ready.run(arm, lambda done, of: pinned.append(engine.cache.stats.pinned_tokens))
+        assert pinned == [len(A)] * 3
+        assert engine.cache.stats.pinned_tokens == 0
+
+
+@pytest.mark.parametrize("block_size", [1, 8])
+def test_an_a_that_was_evicted_between_two_trials_is_stored_again_outside_the_timing(
+    block_size: int,
+) -> None:
+    engine = tiny_engine(tiny_cache(block_size, budget_tokens=60))
+    heard: list[tuple[int, int]] = []
+    with experiment(engine, A, B) as ready:
+        hit = ready.run(Arm.HIT)
+        assert not engine.prefill("x" * 60, namespace="somebody else").insert.refused
+        assert engine.cache.peek(ready.b_ids, ready.namespace) == 0
+        again = ready.run(Arm.HIT, lambda done, of: heard.append((done, of)))
+        assert heard == [(0, len(A)), (hit.reused, len(B))]
+        assert again.reused == hit.reused == len(SHARED) // block_size * block_size
+        heard.clear()
+        ready.run(Arm.HIT, lambda done, of: heard.append((done, of)))
+        assert heard == [(hit.reused, len(B))]
+
+
+def test_where_there_is_no_room_any_more_the_message_says_what_to_do() -> None:
     engine = tiny_engine(tiny_cache(budget_tokens=60))
     with experiment(engine, A, B) as ready:
-        assert engine.cache.stats.pinned_tokens == len(A)
-        assert engine.prefill("x" * 60, namespace="other").insert.refused
-        assert not engine.prefill("y" * (60 - len(A)), namespace="other").insert.refused
-        assert not engine.prefill("z" * (60 - len(A)), namespace="other").insert.refused
+        engine.prefill("x" * 60, namespace="somebody else")
+        with (
+            engine.request("x" * 60, namespace="somebody else", store=False),
+            pytest.raises(NoRoomNow, match="run it again in a minute"),
+        ):
+            ready.run(Arm.HIT)
         assert ready.run(Arm.HIT).reused == len(SHARED)
+
+
+def test_more_runs_than_the_cache_has_room_for_take_turns_and_all_reuse() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=2 * len(A)))
+    with ExitStack() as stack:
+        ready = [stack.enter_context(experiment(engine, A, B)) for _ in range(5)]
+        for _ in range(2):
+            assert [one.run(Arm.HIT).reused for one in ready] == [len(SHARED)] * 5
 
 
 # ---- turns
@@ -345,18 +383,6 @@ def test_a_run_without_room_for_a_says_so_and_reuses_nothing() -> None:
     assert found.a_refused
     assert (found.reused, found.computed) == (0, len(B))
     assert found.comparison.shared == len(SHARED)
-
-
-def test_whoever_computes_next_cannot_take_the_room_of_a_between_its_storing_and_its_pin() -> None:
-    engine = tiny_engine(tiny_cache(budget_tokens=len(A)))
-
-    @contextmanager
-    def turn() -> Iterator[None]:
-        yield
-        engine.prefill("z" * len(A), namespace="another visitor")
-
-    with experiment(engine, A, B, turn=turn) as ready:
-        assert ready.run(Arm.HIT).reused == len(SHARED)
 
 
 def test_a_reply_that_is_too_long_is_refused_before_anything_runs(engine: Engine) -> None:

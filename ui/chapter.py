@@ -7,6 +7,7 @@ what it says about the quoted sentence; what it does not show; export.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -48,16 +49,18 @@ class Found(Generic[T]):
         return self.measured.result
 
 
-def open_page(title: str, quotation: str, intro: str) -> Engine | None:
+def open_page(title: str, quotation: str | None, intro: str) -> Engine | None:
     """Show what a page begins with; returns the engine once it is loaded.
 
-    `quotation` is a sentence of the chapter, word for word and without marks; `intro` is Markdown.
+    `quotation` is a sentence of the chapter, word for word and without marks, None where the page
+    tests none; `intro` is Markdown.
     """
     page_style()
     st.title(title)
-    with st.container(key="quotation"):
-        st.caption("The chapter says")
-        say(f"“{quotation}”", key="quotation")
+    if quotation is not None:
+        with st.container(key="quotation"):
+            st.caption("The chapter says")
+            say(f"“{quotation}”", key="quotation")
     st.markdown(intro)
     show_status(server())
     return ready_engine()
@@ -92,7 +95,8 @@ def run_button(engine: Engine | None, label: str = "Run it here", key: str = "ru
 
 def measure(work: Callable[[Watch], T], engine: Engine) -> Measured[T]:
     """Do the work with progress, a Stop button and turns at the one compute slot, and stamp it."""
-    return stamp(engine, work(Progress(server().slot).watch()))
+    with closing(Progress(server().slot)) as progress:
+        return stamp(engine, work(progress.watch()))
 
 
 def keep(name: str, measured: Measured[Any]) -> None:
@@ -100,9 +104,15 @@ def keep(name: str, measured: Measured[Any]) -> None:
     st.session_state[f"kept-{name}"] = measured
 
 
+def kept(name: str) -> Measured[Any] | None:
+    """The session's own result of that name, if there is one."""
+    own: Measured[Any] | None = st.session_state.get(f"kept-{name}")
+    return own
+
+
 def kept_or_recorded(name: str, kind: type[T]) -> Found[T]:
     """The session's own result of that name, else the recording in assets/recorded."""
-    own: Measured[T] | None = st.session_state.get(f"kept-{name}")
+    own: Measured[T] | None = kept(name)
     return Found(own, False) if own else Found(_recording(name, cast(Any, kind)), True)
 
 

@@ -37,10 +37,10 @@ def ttft_chart(run: Run, theme: Theme = "light") -> Chart:
         if median is not None:
             _add_median(figure, arm, median)
     figure.update_layout(
-        xaxis=_milliseconds_axis("time to first token, ms", theme),
+        xaxis=milliseconds_axis("time to first token, ms", theme),
         yaxis={
             "automargin": True,
-            "tickfont": _ink(theme),
+            "tickfont": text_font(theme),
             "tickvals": [arm.value for arm in Arm],
             "ticktext": [
                 f"<b>{arm}</b><br>{milliseconds(summary.median_s)}"
@@ -73,8 +73,8 @@ def stage_chart(run: Run, theme: Theme = "light") -> Chart:
         )
     figure.update_layout(
         barmode="stack",
-        xaxis=_milliseconds_axis("median of each stage, ms", theme),
-        yaxis={"automargin": True, "tickfont": _ink(theme)},
+        xaxis=milliseconds_axis("median of each stage, ms", theme),
+        yaxis={"automargin": True, "tickfont": text_font(theme)},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "traceorder": "normal"},
         height=270,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
@@ -90,16 +90,17 @@ def stage_chart(run: Run, theme: Theme = "light") -> Chart:
     return Chart(figure, f"Stages of the time to first token. {alt}.", table)
 
 
-def _milliseconds_axis(title: str, theme: Theme) -> dict[str, object]:
+def milliseconds_axis(title: str, theme: Theme) -> dict[str, object]:
+    """An axis of times in ms, from zero."""
     return {
-        "title": {"text": title, "font": _ink(theme)},
-        "tickfont": _ink(theme),
+        "title": {"text": title, "font": text_font(theme)},
+        "tickfont": text_font(theme),
         "rangemode": "tozero",
         "automargin": True,
     }
 
 
-def _ink(theme: Theme) -> dict[str, object]:
+def text_font(theme: Theme) -> dict[str, object]:
     """Said for each axis: Streamlit's chart theme sets its own, fainter, where nothing is said."""
     return {"size": 14, "color": INK[theme]}
 

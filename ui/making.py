@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -32,8 +33,9 @@ def make_run(engine: Engine, slot: ComputeSlot, inputs: Inputs) -> Run:
     """Run the two prompts, showing progress here."""
     from prefix_engine.run import run
 
-    watch = RunProgress(slot).run_watch()
-    return run(engine, inputs.a, inputs.b, inputs.rounds, inputs.reply_tokens, watch)
+    with closing(RunProgress(slot)) as progress:
+        watch = progress.run_watch()
+        return run(engine, inputs.a, inputs.b, inputs.rounds, inputs.reply_tokens, watch)
 
 
 class RunProgress(Progress):

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
-from prefix_engine.turns import ComputeSlot
+from prefix_engine.turns import ComputeSlot, Waiting
 from prefix_engine.watch import Watch
 
 BETWEEN_UPDATES_S = 0.25
 FLUSH_S = 0.02
+
+
+def visitor() -> str:
+    """This session's name in the queue: a random word, made up when it is first asked for."""
+    if "visitor" not in st.session_state:
+        st.session_state["visitor"] = secrets.token_hex(8)
+    name: str = st.session_state["visitor"]
+    return name
 
 
 class Progress:
@@ -23,11 +32,15 @@ class Progress:
     """
 
     def __init__(self, slot: ComputeSlot, doing: str = "Starting") -> None:
-        self._slot = slot
+        self._visit = slot.visit(visitor(), self._on_wait)
         st.button("Stop", help="Nothing is lost: the cache stays as it was.")
         self._bar = st.progress(0.0, "Waiting for a turn")
         self._part, self._doing = 0.0, doing
-        self._updated_s = 0.0
+        self._shown, self._updated_s = "", 0.0
+
+    def close(self) -> None:
+        """All is measured, or nothing more will be: let the next one compute at once."""
+        self._visit.close()
 
     def watch(self) -> Watch:
         """The callbacks for what is measured."""
@@ -36,7 +49,7 @@ class Progress:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait for the one compute slot, saying so, and hold it for the block."""
-        with self._slot.turn(lambda before: self._update(f"Waiting: {before} before you")):
+        with self._visit.turn():
             # what was told last is sent by another thread: let it, before a clock starts
             time.sleep(FLUSH_S)
             yield
@@ -50,12 +63,20 @@ class Progress:
         self._part, self._doing = part, what
         self._update_if_due(what)
 
+    def _on_wait(self, waiting: Waiting) -> None:
+        # asking the session is where Streamlit raises, and costs no message to the browser
+        visitor()
+        about = "" if waiting.estimate_s is None else f", about {waiting.estimate_s:.0f} s"
+        text = f"Waiting for your turn: {waiting.before} before you{about}"
+        if text != self._shown:
+            self._update_if_due(text)
+
     def _update_if_due(self, text: str) -> None:
         if time.monotonic() - self._updated_s > BETWEEN_UPDATES_S:
             self._update(text)
 
     def _update(self, text: str) -> None:
         self._bar.progress(min(max(self._part, 0.0), 1.0), text)
-        self._updated_s = time.monotonic()
+        self._shown, self._updated_s = text, time.monotonic()
         # the update is sent by another thread: let it, while the clock is stopped
         time.sleep(FLUSH_S)

@@ -1,4 +1,4 @@
-"""What all visitors of this server share: one engine, loaded in the background, and one slot."""
+"""What all visitors of this server share: one engine, loaded in the background, one slot, rooms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from prefix_engine.errors import PrefixEngineError
+from prefix_engine.errors import CacheInUse, PrefixEngineError
+from prefix_engine.room import Rooms
 from prefix_engine.settings import Settings
 from prefix_engine.turns import ComputeSlot
 
@@ -36,6 +37,7 @@ class Server:
 
     def __init__(self) -> None:
         self.slot = ComputeSlot()
+        self.rooms = Rooms(self._forget)
         self.status: Engine | Loading | Failed = Loading("Starting", 0.0)
         threading.Thread(target=self._load, name="load-engine", daemon=True).start()
 
@@ -45,12 +47,23 @@ class Server:
             self.status = Loading("Importing torch", 0.0)
             from prefix_engine.loading import load_engine
 
-            self.status = load_engine(Settings.from_environment(), on_progress=self._tell)
+            settings = Settings.from_environment()
+            self.slot.max_waiting = settings.max_waiting
+            self.status = load_engine(settings, on_progress=self._tell)
         except PrefixEngineError as error:
             self.status = Failed(str(error))
         except Exception as error:
             self.status = Failed(f"The model could not be loaded: {error!r}")
             raise
+
+    def _forget(self, namespace: str) -> bool:
+        """Drop the KV of a room that has ended; False if a request is still using it."""
+        if not isinstance(self.status, Loading | Failed):
+            try:
+                self.status.cache.clear(namespace)
+            except CacheInUse:
+                return False
+        return True
 
     def _tell(self, what: str, part: float) -> None:
         self.status = Loading(what, part)

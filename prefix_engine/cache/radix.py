@@ -30,6 +30,8 @@ class RadixCache(PrefixCache):
     `bytes_per_token` is what the storage of one token takes: the model's, or 0 for segments that
     only count (`count_tokens`). The budget is given in bytes or in tokens; without one, nothing is
     refused and nothing is evicted unasked. Whole leaves are evicted, so more may go than was asked.
+    With `namespace_bytes` (or `namespace_tokens`) no namespace holds more than that: it evicts its
+    own before it takes the room of others.
     """
 
     def __init__(
@@ -39,18 +41,17 @@ class RadixCache(PrefixCache):
         bytes_per_token: int = 0,
         budget_bytes: int | None = None,
         budget_tokens: int | None = None,
+        namespace_bytes: int | None = None,
+        namespace_tokens: int | None = None,
     ) -> None:
         if block_size < 1:
             raise ValueError(f"a block has at least 1 token, not {block_size}")
-        if min(bytes_per_token, budget_bytes or 0, budget_tokens or 0) < 0:
-            raise ValueError("a budget and the bytes per token can't be negative")
-        if budget_bytes is not None and (budget_tokens is not None or bytes_per_token == 0):
-            raise ValueError("give a budget in tokens, or one in bytes with the bytes per token")
+        if bytes_per_token < 0:
+            raise ValueError("the bytes per token can't be negative")
         self.block_size = block_size
         self._budget_bytes = budget_bytes
-        self._budget_tokens = (
-            budget_tokens if budget_bytes is None else budget_bytes // bytes_per_token
-        )
+        self._budget_tokens = _in_tokens(budget_bytes, budget_tokens, bytes_per_token)
+        self.namespace_tokens = _in_tokens(namespace_bytes, namespace_tokens, bytes_per_token)
         self._lock = threading.RLock()
         self._roots: dict[str, Root] = {}
         self._recency = Recency()
@@ -86,13 +87,13 @@ class RadixCache(PrefixCache):
             key = self._blocks(ids, len(ids))
             path, present = self._walk(key, namespace)
             missing = len(key) - present
-            if not self._fits(path, present, missing):
+            if not self._fits(path, present, missing, namespace):
                 return Insert(stored=0, present=present, refused=True)
             self._end_at(path, present)
             self._recency.touch(path)
             if missing:
                 with self._pinned(path):
-                    self._make_room(missing)
+                    self._make_room(missing, namespace)
                     segment = take(present, len(key))
                     self._holdings.check_new(segment, missing)
                 path.append(self._add(path, namespace, key[present:], segment))
@@ -103,13 +104,7 @@ class RadixCache(PrefixCache):
 
     def evict(self, tokens: int) -> int:
         with self._lock:
-            victims = self._recency.victims(tokens)
-            for node in victims:
-                self._remove(node)
-            freed = sum(len(node.key) for node in victims)
-            self._evicted_tokens += freed
-            self._holdings.tighten()
-            return freed
+            return self._drop(self._recency.victims(tokens))
 
     def clear(self, namespace: str | None = None) -> int:
         with self._lock:
@@ -161,7 +156,12 @@ class RadixCache(PrefixCache):
             nodes: list[Node] = []
             for name, root in self._roots.items():
                 assert root.namespace == name and root.children, "a namespace without prompts"
-                nodes.extend(root.below())
+                inside = list(root.below())
+                nodes.extend(inside)
+                held = sum(len(node.key) for node in inside)
+                assert held == root.tokens, "the tokens of a namespace are miscounted"
+                limit = self.namespace_tokens
+                assert limit is None or held <= limit, "a namespace has more than its budget"
                 self._check_children(root)
             for node in nodes:
                 self._check_children(node)
@@ -225,8 +225,9 @@ class RadixCache(PrefixCache):
 
     def _add(self, path: list[Node], namespace: str, key: Ids, segment: Segment) -> Node:
         # the root is looked up only now: making room may have dropped an emptied namespace
-        parent = path[-1] if path else self._roots.setdefault(namespace, Root(namespace))
-        node = self._new_node(parent, key, segment)
+        root = self._roots.setdefault(namespace, Root(namespace))
+        node = self._new_node(path[-1] if path else root, key, segment)
+        root.tokens += len(key)
         self._stored_tokens += len(key)
         self._holdings.hold(node)
         return node
@@ -238,10 +239,11 @@ class RadixCache(PrefixCache):
         return node
 
     def _remove(self, leaf: Node) -> None:
-        parent = leaf.parent
-        del parent.children[leaf.key[: self.block_size]]
-        if isinstance(parent, Root) and not parent.children:
-            del self._roots[parent.namespace]
+        root = leaf.root()
+        root.tokens -= len(leaf.key)
+        del leaf.parent.children[leaf.key[: self.block_size]]
+        if not root.children:
+            del self._roots[root.namespace]
         self._recency.remove(leaf)
         self._stored_tokens -= len(leaf.key)
         self._holdings.let_go(leaf)
@@ -268,17 +270,40 @@ class RadixCache(PrefixCache):
         finally:
             self._unpin(path)
 
-    def _fits(self, path: list[Node], present: int, missing: int) -> bool:
+    def _fits(self, path: list[Node], present: int, missing: int, namespace: str) -> bool:
         """Whether all that is in use, the path and the missing tokens can be stored together."""
-        if self._budget_tokens is None:
-            return True
         # use goes up the path, so the nodes in use are its first; the last may be matched in part
         in_use = min(present, sum(len(node.key) for node in path if node.pins))
-        return self._pinned_tokens + (present - in_use) + missing <= self._budget_tokens
+        more = present - in_use + missing
+        budget = self._budget_tokens
+        if budget is not None and self._pinned_tokens + more > budget:
+            return False
+        if self._excess(namespace, missing) <= 0 or self.namespace_tokens is None:
+            return True
+        nodes = self._roots[namespace].below() if namespace in self._roots else ()
+        return sum(len(node.key) for node in nodes if node.pins) + more <= self.namespace_tokens
 
-    def _make_room(self, tokens: int) -> None:
+    def _excess(self, namespace: str, missing: int) -> int:
+        """How many tokens too many a namespace would have; 0 or less if it has room."""
+        root = self._roots.get(namespace)
+        held = root.tokens if root else 0
+        return 0 if self.namespace_tokens is None else held + missing - self.namespace_tokens
+
+    def _make_room(self, tokens: int, namespace: str) -> None:
+        excess = self._excess(namespace, tokens)
+        if excess > 0:
+            root = self._roots[namespace]
+            self._drop(self._recency.victims(excess, lambda node: node.root() is root))
         if self._budget_tokens is not None:
             self.evict(self._stored_tokens + tokens - self._budget_tokens)
+
+    def _drop(self, victims: list[Node]) -> int:
+        for node in victims:
+            self._remove(node)
+        freed = sum(len(node.key) for node in victims)
+        self._evicted_tokens += freed
+        self._holdings.tighten()
+        return freed
 
     # ---- invariants
 
@@ -324,3 +349,14 @@ class RadixLease(Lease):
 
     def _path(self) -> list[Node]:
         return self._end.path() if self._end else []
+
+
+def _in_tokens(nbytes: int | None, tokens: int | None, bytes_per_token: int) -> int | None:
+    """A budget that is given in bytes or in tokens, or not at all."""
+    if min(nbytes or 0, tokens or 0) < 0:
+        raise ValueError("a budget can't be negative")
+    if nbytes is None:
+        return tokens
+    if tokens is not None or bytes_per_token == 0:
+        raise ValueError("give a budget in tokens, or one in bytes with the bytes per token")
+    return nbytes // bytes_per_token

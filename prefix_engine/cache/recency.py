@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from .tree import Node
 
@@ -28,13 +28,16 @@ class Recency:
             self._order[node] = None
             self._order.move_to_end(node)
 
-    def victims(self, tokens: int) -> list[Node]:
-        """What to evict, in this order, for at least `tokens` tokens; all there is, if less."""
+    def victims(
+        self, tokens: int, belongs: Callable[[Node], bool] = lambda node: True
+    ) -> list[Node]:
+        """What to evict, in this order, for at least `tokens` tokens; all there is, if less. Only
+        what `belongs` says yes to: whole namespaces, since a parent goes after its children."""
         found: list[Node] = []
         for node in self._order:
             if tokens <= 0:
                 break
-            if node.pins == 0:
+            if node.pins == 0 and belongs(node):
                 found.append(node)
                 tokens -= len(node.key)
         return found

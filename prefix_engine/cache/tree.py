@@ -11,13 +11,15 @@ Ids = tuple[int, ...]
 
 
 class Root:
-    """Where the stored prompts of one namespace begin. Children are found by their first block."""
+    """Where the stored prompts of one namespace begin, and how many tokens it holds. Children are
+    found by their first block."""
 
-    __slots__ = ("children", "namespace")
+    __slots__ = ("children", "namespace", "tokens")
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.children: dict[Ids, Node] = {}
+        self.tokens = 0
 
     def below(self) -> Iterator[Node]:
         """Every node of the namespace, parents before their children."""
@@ -53,6 +55,13 @@ class Node:
             nodes.append(node)
             node = node.parent
         return nodes[::-1]
+
+    def root(self) -> Root:
+        """Where the namespace of this node begins."""
+        node: Node | Root = self
+        while isinstance(node, Node):
+            node = node.parent
+        return node
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,20 @@ One interface for the lean Llama forward (`llama.py`) and for any other full-att
 
 from __future__ import annotations
 
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from prefix_engine.model.info import ModelInfo
 
 CHUNK_ROWS = 256
 """Rows of one pass: with fewer the weights are read more often, with more nothing is gained."""
+
+KEY_BLOCK = 256
+"""A slab holds whole blocks of this many positions, so that a model may read keys by the block."""
 
 OnChunk = Callable[[int], None]
 """Called before each chunk of a forward pass with the rows done so far; may raise to stop it."""
@@ -42,16 +45,31 @@ class Slab:
 
     `kv` has the shape [2, layers, kv_heads, capacity, head_dim]; `kv[0]` are keys, `kv[1]` values,
     at their absolute position. Rows that were not written yet hold arbitrary finite numbers.
+    `padded` is the same memory with its capacity rounded up to whole blocks of KEY_BLOCK.
     """
 
     def __init__(self, shape: KVShape, capacity: int, device: torch.device | str = "cpu") -> None:
         self.shape = shape
         self.capacity = capacity
-        sizes = (2, shape.layers, shape.kv_heads, capacity, shape.head_dim)
-        # NumPy's zeros come from the kernel page by page, as they are first written: a slab costs
-        # what was used of it. torch.zeros would write all of them now.
-        zeros = np.zeros(shape.bytes_per_token * capacity, dtype=np.uint8)
-        self.kv = torch.from_numpy(zeros).view(shape.dtype).view(sizes).to(device)
+        rows = round_up(capacity, KEY_BLOCK)
+        sizes = (2, shape.layers, shape.kv_heads, rows, shape.head_dim)
+        self.padded = _zeros(shape.bytes_per_token * rows).view(shape.dtype).view(sizes).to(device)
+        self.kv = self.padded.narrow(3, 0, capacity)
+
+
+def _zeros(nbytes: int) -> torch.Tensor:
+    """Memory that the kernel gives page by page, as it is first written: a slab costs what was used
+    of it. torch.zeros would write all of it now; with huge pages, which NumPy asks for, a few
+    tokens, whose rows lie far apart, would take as much as thousands."""
+    memory = mmap.mmap(-1, nbytes)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8)
+
+
+def round_up(count: int, block: int) -> int:
+    """The smallest multiple of `block` that is not below `count`."""
+    return -(-count // block) * block
 
 
 class Model(ABC):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Promise = Literal["bits", "measured"]
 
 
 @dataclass(frozen=True)
@@ -11,7 +14,8 @@ class ModelInfo:
 
     `label` reads "SmolLM2-135M-Instruct (Q4_1 weights)"; `weights_sha256` is that of the file or
     files the weights came from; `precision` is "bf16" or "f32"; `max_tokens` is the model's own
-    limit; `stop_ids` end a reply.
+    limit; `stop_ids` end a reply. `exact` tells what is promised of a hit on this machine: "bits",
+    those of a cold run, or "measured", that each run shows how far it is from one.
     """
 
     label: str
@@ -21,3 +25,4 @@ class ModelInfo:
     vocabulary: int
     max_tokens: int
     stop_ids: frozenset[int]
+    exact: Promise = "measured"

@@ -10,63 +10,78 @@ matrix. The arithmetic follows "LLaMA" (Touvron et al., 2023) as Hugging Face's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prefix_engine.model.base import CHUNK_ROWS, KVShape, Model, OnChunk, Slab
+from prefix_engine.model.attention import CausalAttention
+from prefix_engine.model.base import CHUNK_ROWS, KVShape, Model, OnChunk, Slab, round_up
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.info import ModelInfo
+from prefix_engine.model.linear import Linear, MakeLinear, plain
+
+FRAME = 64
+"""Rows of a frame of the strict mode."""
 
 
 @dataclass(frozen=True)
-class LayerWeights:
-    """One decoder layer, fused: `qkv` rows are query | key | value, `gate_up` rows gate | up."""
+class Layer:
+    """One decoder layer, fused: `qkv` gives query | key | value, `gate_up` gives gate | up."""
 
     attention_norm: Tensor
-    qkv: Tensor
-    attention_out: Tensor
+    qkv: Linear
+    attention_out: Linear
     mlp_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Linear
+    down: Linear
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a chunk of `rows` tokens stands: positions [start, end), with what depends on them."""
+    """Where a pass stands: its rows are the positions [start, end), of which [first, last) are
+    wanted and the others are dummies; with what depends on the positions."""
 
     start: int
     end: int
+    first: int
+    last: int
     cos: Tensor
     sin: Tensor
-    future: Tensor
+    attention: CausalAttention
 
     @property
-    def rows(self) -> int:
-        return self.end - self.start
+    def wanted(self) -> slice:
+        """Of the pass's rows."""
+        return slice(self.first - self.start, self.last - self.start)
 
 
 class LlamaModel(Model):
-    """Llama with the fused tensors that `convert.py` writes."""
+    """Llama with the fused tensors that `convert.py` writes.
+
+    `strict` makes every pass one of 64 rows at a multiple of 64, the rows that are not wanted being
+    dummies: a row then has the same bits, whatever kernels take its place among the rows for.
+    """
 
     def __init__(
-        self, geometry: LlamaGeometry, tensors: Mapping[str, Tensor], info: ModelInfo
+        self,
+        geometry: LlamaGeometry,
+        tensors: Mapping[str, Tensor],
+        info: ModelInfo,
+        make_linear: MakeLinear = plain,
+        strict: bool = False,
     ) -> None:
         self.info = info
         self.geometry = geometry
-        self.embedding = tensors["embedding"]
-        self.final_norm = tensors["final_norm"]
-        names = [field.name for field in fields(LayerWeights)]
-        self.layers = [
-            LayerWeights(**{name: tensors[f"layers.{i}.{name}"] for name in names})
-            for i in range(geometry.layers)
-        ]
+        self.strict = strict
+        self.embedding = tensors["embedding"].clone()
+        self.final_norm = tensors["final_norm"].clone()
+        self.layers = [_layer(tensors, i, make_linear) for i in range(geometry.layers)]
         dtype = self.embedding.dtype
         self.kv_shape = KVShape(geometry.layers, geometry.kv_heads, geometry.head_dim, dtype)
-        self._cos, self._sin = rotary_tables(geometry, info.max_tokens, dtype)
+        self._cos, self._sin = rotary_tables(geometry, round_up(info.max_tokens, FRAME), dtype)
 
     @torch.inference_mode()
     def forward(
@@ -74,60 +89,75 @@ class LlamaModel(Model):
     ) -> Tensor:
         assert len(ids) > 0 and start + len(ids) <= slab.capacity
         tokens = torch.tensor(ids, dtype=torch.long)
-        for done in range(0, len(ids), CHUNK_ROWS):
+        for first, last in self._passes(start, start + len(ids)):
             if on_chunk is not None:
-                on_chunk(done)
-            last_row = self._chunk(tokens[done : done + CHUNK_ROWS], slab, start + done)
+                on_chunk(first - start)
+            last_row = self._pass(tokens[first - start : last - start], slab, first)
         return F.linear(last_row, self.embedding).float()
 
-    def _chunk(self, tokens: Tensor, slab: Slab, start: int) -> Tensor:
-        """Run up to CHUNK_ROWS tokens; returns the last one's normed hidden state, [hidden]."""
-        place = self._place(start, start + len(tokens))
-        x = F.embedding(tokens, self.embedding)
-        for weights, kv in zip(self.layers, slab.kv.unbind(1), strict=True):
-            x = x + self._attention(self._norm(x, weights.attention_norm), weights, kv, place)
-            x = x + self._mlp(self._norm(x, weights.mlp_norm), weights)
-        return self._norm(x[-1], self.final_norm)
+    def _passes(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Cut positions [start, end) into what is computed at once."""
+        while start < end:
+            stop = start - start % FRAME + FRAME if self.strict else start + CHUNK_ROWS
+            yield start, min(stop, end)
+            start = stop
 
-    def _place(self, start: int, end: int) -> Place:
-        rows = end - start
+    def _pass(self, tokens: Tensor, slab: Slab, first: int) -> Tensor:
+        """Run some tokens; returns the last one's normed hidden state, [hidden]."""
+        place = self._place(first, first + len(tokens))
+        x = F.embedding(tokens, self.embedding)
+        x = F.pad(x, (0, 0, place.first - place.start, place.end - place.last))
+        for layer, kv in zip(self.layers, slab.padded.unbind(1), strict=True):
+            x = x + self._attention(self._norm(x, layer.attention_norm), layer, kv, place)
+            x = x + self._mlp(self._norm(x, layer.mlp_norm), layer)
+        return self._norm(x[place.wanted][-1], self.final_norm)
+
+    def _place(self, first: int, last: int) -> Place:
+        start = first - first % FRAME if self.strict else first
+        end = start + FRAME if self.strict else last
         return Place(
             start,
             end,
+            first,
+            last,
             self._cos[start:end, None],
             self._sin[start:end, None],
-            future=torch.ones(rows, rows, dtype=torch.bool).triu(1),
+            CausalAttention(end - start, start, self.geometry.heads // self.geometry.kv_heads),
         )
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (self.geometry.hidden,), weight, self.geometry.norm_eps)
 
-    def _mlp(self, x: Tensor, weights: LayerWeights) -> Tensor:
-        gate, up = F.linear(x, weights.gate_up).chunk(2, dim=-1)
-        return F.linear(F.silu(gate) * up, weights.down)
+    def _mlp(self, x: Tensor, layer: Layer) -> Tensor:
+        gate, up = layer.gate_up(x).chunk(2, dim=-1)
+        return layer.down(F.silu(gate) * up)
 
-    def _attention(self, x: Tensor, weights: LayerWeights, kv: Tensor, place: Place) -> Tensor:
+    def _attention(self, x: Tensor, layer: Layer, kv: Tensor, place: Place) -> Tensor:
         """x [rows, hidden] → [rows, hidden]; writes this layer's kv [2, kv_heads, capacity, d]."""
-        g = self.geometry
-        heads = F.linear(x, weights.qkv).view(place.rows, -1, g.head_dim)
+        g, rows = self.geometry, len(x)
+        heads = layer.qkv(x).view(rows, -1, g.head_dim)
         turned = rotate(heads[:, : g.heads + g.kv_heads], place.cos, place.sin)
-        kv[0, :, place.start : place.end] = turned[:, g.heads :].transpose(0, 1)
-        kv[1, :, place.start : place.end] = heads[:, g.heads + g.kv_heads :].transpose(0, 1)
-        mixed = self._attend(turned[:, : g.heads], kv[:, :, : place.end], place)
-        return F.linear(mixed, weights.attention_out)
+        query, key, value = turned[:, : g.heads], turned[:, g.heads :], heads[:, -g.kv_heads :]
+        kv[0, :, place.first : place.last] = key[place.wanted].transpose(0, 1)
+        kv[1, :, place.first : place.last] = value[place.wanted].transpose(0, 1)
+        by_kv_head = query.reshape(rows, g.kv_heads, -1, g.head_dim).transpose(0, 1)
+        mixed = place.attention(by_kv_head.reshape(g.kv_heads, -1, g.head_dim), kv)
+        by_row = mixed.view(g.kv_heads, rows, -1).transpose(0, 1)
+        return layer.attention_out(by_row.reshape(rows, -1))
 
-    def _attend(self, query: Tensor, kv: Tensor, place: Place) -> Tensor:
-        """Causal attention of [rows, heads, d] over kv [2, kv_heads, end, d] → [rows, hidden]."""
-        g = self.geometry
-        group = g.heads // g.kv_heads
-        grouped = query.view(place.rows, g.kv_heads, group, g.head_dim).permute(1, 2, 0, 3)
-        folded = grouped.reshape(g.kv_heads, group * place.rows, g.head_dim)
-        scores = folded @ kv[0].transpose(1, 2)
-        own = scores.view(g.kv_heads, group, place.rows, place.end)[..., place.start :]
-        own.masked_fill_(place.future, float("-inf"))
-        mixed = torch.softmax(scores, dim=-1) @ kv[1]
-        unfolded = mixed.view(g.kv_heads, group, place.rows, g.head_dim).permute(2, 0, 1, 3)
-        return unfolded.reshape(place.rows, -1)
+
+def _layer(tensors: Mapping[str, Tensor], i: int, make_linear: MakeLinear) -> Layer:
+    def tensor(name: str) -> Tensor:
+        return tensors[f"layers.{i}.{name}"]
+
+    return Layer(
+        attention_norm=tensor("attention_norm").clone(),
+        qkv=make_linear(tensor("qkv")),
+        attention_out=make_linear(tensor("attention_out")),
+        mlp_norm=tensor("mlp_norm").clone(),
+        gate_up=make_linear(tensor("gate_up")),
+        down=make_linear(tensor("down")),
+    )
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -6,8 +6,7 @@ without it several times slower, and what decides is the kernel that the library
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -15,12 +14,11 @@ from time import perf_counter
 import torch
 import torch.nn.functional as F
 
-from prefix_engine.errors import PrefixEngineError
 from prefix_engine.model.convert import Precision
+from prefix_engine.settings import PRECISION_VARIABLE, PrecisionWish, Settings
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "f32": torch.float32}
 
-PRECISION_VARIABLE = "FIRST_DIFFERENCE_PRECISION"
 CLEARLY_FASTER = 1.2
 """bf16 rounds more, so it has to be worth it: f32's time over bf16's."""
 
@@ -44,21 +42,14 @@ class PrecisionChoice:
     reason: str
 
 
-def choose_precision(environ: Mapping[str, str] = os.environ) -> PrecisionChoice:
-    """What FIRST_DIFFERENCE_PRECISION says, or else what `measure_precision` finds.
-
-    Raises `PrefixEngineError` if the variable holds anything but bf16 or f32.
+def choose_precision(wish: PrecisionWish | None = None) -> PrecisionChoice:
+    """What is wished for, by default in FIRST_DIFFERENCE_PRECISION; for "auto", what
+    `measure_precision` finds. Raises `BadSetting` if the variable holds anything else.
     """
-    wish = environ.get(PRECISION_VARIABLE, "")
-    if not wish:
+    wish = wish or Settings.from_environment().precision
+    if wish == "auto":
         return measure_precision()
-    for precision in DTYPES:
-        if wish == precision:
-            reason = f"{precision}, because {PRECISION_VARIABLE} says so."
-            return PrecisionChoice(precision, None, None, None, reason)
-    raise PrefixEngineError(
-        f"{PRECISION_VARIABLE} is {wish!r}: set it to bf16 or f32, or not at all."
-    )
+    return PrecisionChoice(wish, None, None, None, f"{wish}, because {PRECISION_VARIABLE} says so.")
 
 
 def measure_precision(clock: Callable[[], float] = perf_counter) -> PrecisionChoice:

@@ -2,21 +2,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
+from benchmarks.peers.stock import stock_network
 from prefix_engine.model.base import CHUNK_ROWS, Slab
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.info import ModelInfo
 from prefix_engine.model.llama import LlamaModel
+from prefix_engine.model.weights import LocalWeights
 from prefix_engine.tokenizer import VocabularyTokenizer
 
-VOCABULARY, POSITIONS, LENGTH = 97, 640, 40
+VOCABULARY, POSITIONS, LENGTH = 97, 650, 40
 HEADS = {"a KV head for each query head": (3, 3), "three query heads share a KV head": (6, 2)}
 
 
@@ -62,28 +64,6 @@ def fused(network: Any, geometry: LlamaGeometry) -> dict[str, Tensor]:
             f"layers.{i}.down": weights[f"{mlp}.down_proj.weight"],
         }
     return tensors
-
-
-def unfused(model: LlamaModel) -> dict[str, Tensor]:
-    """The weights of a lean model under the names that transformers has for them."""
-    g = model.geometry
-    weights = {"embed_tokens.weight": model.embedding, "norm.weight": model.final_norm}
-    for i, layer in enumerate(model.layers):
-        sizes = [heads * g.head_dim for heads in (g.heads, g.kv_heads, g.kv_heads)]
-        query, key, value = torch.split(layer.qkv, sizes)
-        gate, up = layer.gate_up.chunk(2)
-        weights |= {
-            f"layers.{i}.input_layernorm.weight": layer.attention_norm,
-            f"layers.{i}.self_attn.q_proj.weight": query * g.head_dim**0.5,
-            f"layers.{i}.self_attn.k_proj.weight": key,
-            f"layers.{i}.self_attn.v_proj.weight": value,
-            f"layers.{i}.self_attn.o_proj.weight": layer.attention_out,
-            f"layers.{i}.post_attention_layernorm.weight": layer.mlp_norm,
-            f"layers.{i}.mlp.gate_proj.weight": gate,
-            f"layers.{i}.mlp.up_proj.weight": up,
-            f"layers.{i}.mlp.down_proj.weight": layer.down,
-        }
-    return {f"model.{name}": tensor for name, tensor in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -173,7 +153,7 @@ def test_on_chunk_is_called_before_each_chunk_with_the_rows_done(pair: Pair) -> 
 
     pair.lean.forward(some_ids(start), slab, 0)
     pair.lean.forward(some_ids(600), slab, start, on_chunk)
-    assert told == [(rows, start + rows) for rows in (0, CHUNK_ROWS, 2 * CHUNK_ROWS)]
+    assert told == [(rows, start + rows) for rows in range(0, 600, CHUNK_ROWS)]
 
 
 def written_rows(slab: Slab) -> int:
@@ -239,16 +219,54 @@ PROMPT = (
 
 @pytest.mark.parametrize("cut", [None, 1, 20, -1])
 def test_the_built_in_model_computes_as_transformers_does(
-    model: LlamaModel, tokenizer: VocabularyTokenizer, cut: int | None
+    model: LlamaModel,
+    local_weights: LocalWeights,
+    tokenizer: VocabularyTokenizer,
+    cut: int | None,
 ) -> None:
-    with torch.device("meta"):
-        oracle: Any = LlamaForCausalLM(config_of(model.geometry))
-    oracle.load_state_dict(unfused(model), assign=True, strict=False)
-    oracle.tie_weights()
-    oracle.model.rotary_emb = LlamaRotaryEmbedding(oracle.config)
-    pair, ids = Pair(model, oracle), tokenizer.encode(PROMPT)
+    pair, ids = Pair(model, oracle_of(local_weights)), tokenizer.encode(PROMPT)
     found = pair.in_parts(ids, *([] if cut is None else [cut % len(ids)]))
     tolerance = 1e-4 if model.kv_shape.dtype == torch.float32 else 0.03
     for mine, theirs in zip(found, pair.uncached(ids), strict=True):
         assert (mine - theirs).norm() < tolerance * theirs.norm()
     assert found[0].argmax() == tokenizer.encode(",")[0]
+
+
+@cache
+def oracle_of(weights: LocalWeights) -> Any:
+    return stock_network(weights.safetensors)
+
+
+STRICT_CUTS = [(1,), (63,), (64,), (65,), (64, 128), (10, 11, 12, 100)]
+
+
+@pytest.mark.parametrize("cuts", STRICT_CUTS, ids=str)
+def test_in_the_strict_mode_no_bit_depends_on_the_cuts(pair: Pair, cuts: tuple[int, ...]) -> None:
+    strict = Pair(strictly(pair), pair.oracle)
+    whole, parts = strict.in_parts(some_ids(150)), strict.in_parts(some_ids(150), *cuts)
+    assert all(map(torch.equal, parts, whole))
+    assert_same(whole, pair.uncached(some_ids(150)))
+
+
+def test_the_strict_mode_writes_only_the_rows_of_the_given_tokens(pair: Pair) -> None:
+    slab = pair.lean.new_slab(200)
+    slab.kv.fill_(3.0)
+    strictly(pair).forward(some_ids(10), slab, 70)
+    changed = (slab.kv != 3.0).any(dim=-1)
+    assert changed[..., 70:80].all() and not changed[..., :70].any() and not changed[..., 80:].any()
+
+
+def test_the_strict_mode_computes_frame_by_frame(pair: Pair) -> None:
+    told: list[int] = []
+    strictly(pair).forward(some_ids(150), pair.lean.new_slab(200), 50, told.append)
+    assert told == [0, 14, 78, 142]
+
+
+def test_the_strict_mode_reaches_the_last_position(pair: Pair) -> None:
+    strict = strictly(pair)
+    assert len(strict.forward([1], strict.new_slab(POSITIONS), POSITIONS - 1)) == VOCABULARY
+
+
+def strictly(pair: Pair) -> LlamaModel:
+    geometry = pair.lean.geometry
+    return LlamaModel(geometry, fused(pair.oracle, geometry), pair.lean.info, strict=True)

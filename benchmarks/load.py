@@ -1,0 +1,178 @@
+"""A class at one server: `python -m benchmarks.load --sessions 100`, and `--press 30`.
+
+Starts a server of the app on a free port of this machine and waits until its model is loaded. Then
+so many sessions open the page at once, each over a websocket as a browser does; with `--press`, so
+many of them press Run within ten seconds, on a preset, and wait for their own figures. Prints how
+long it took, what went wrong and how much memory the server had; exits 1 if any session erred, was
+served out of order, or if the memory was over the limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from benchmarks.common.serving import serve
+from benchmarks.common.session import finished, painted, shows, visit
+
+T = TypeVar("T")
+
+RUN = "Run"
+FIRST_ROUND = "Round 1: "
+MEASURED = "Measured here on"
+PRESS_WITHIN_S = 10.0
+LOADING_PATIENCE_S = 300.0
+OUT_OF_ORDER_S = 1.0
+"""Who pressed so much later than another may not be served before them."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Seconds from opening the page to the first thing on it and to its end."""
+
+    painted_s: float
+    shown_s: float
+
+
+@dataclass(frozen=True)
+class Press:
+    """When Run was pressed, and the seconds from then to the first trial that counts and to the
+    figures. Several presses share one clock."""
+
+    at_s: float
+    first_round_s: float
+    figures_s: float
+
+    @property
+    def served_s(self) -> float:
+        return self.at_s + self.first_round_s
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    with serve(options.script) as served:
+        loaded_s = asyncio.run(wait_for_model(served.port))
+        print(f"Model loaded {loaded_s:.1f} s after the first visit")
+        visits, wrong = asyncio.run(open_pages(served.port, options))
+        _tell_visits(visits)
+        presses: list[Press] = []
+        if options.press:
+            presses, more = asyncio.run(press_run(served.port, options))
+            wrong += more
+            wrong += _tell_presses(presses)
+        peak_mb = served.peak_bytes / 1e6
+        print(f"Resident memory: {served.resident_bytes / 1e6:,.0f} MB now, {peak_mb:,.0f} at most")
+    if peak_mb > options.limit_mb:
+        wrong.append(f"the memory was over the limit of {options.limit_mb:,} MB")
+    print(f"Errors: {len(wrong)}")
+    for line in sorted(set(wrong)):
+        print(f"  {wrong.count(line)} × {line}")
+    return 1 if wrong else 0
+
+
+async def wait_for_model(port: int) -> float:
+    """Open the page again and again until Run can be pressed; the seconds that took."""
+    began = time.monotonic()
+    async with asyncio.timeout(LOADING_PATIENCE_S), visit(port) as session:
+        while not session.can_press(RUN):
+            await session.run()
+            await session.until(finished)
+            await asyncio.sleep(0.2)
+    return time.monotonic() - began
+
+
+async def open_pages(port: int, options: argparse.Namespace) -> tuple[list[Visit], list[str]]:
+    """All sessions at once; the visits that went well, and what went wrong."""
+
+    async def open_page() -> Visit:
+        began = time.monotonic()
+        async with asyncio.timeout(options.patience), visit(port, _query(options)) as session:
+            await session.run()
+            painted_s = await session.until(painted) - began
+            return Visit(painted_s, await session.until(finished) - began)
+
+    return await _all(open_page() for _ in range(options.sessions))
+
+
+async def press_run(port: int, options: argparse.Namespace) -> tuple[list[Press], list[str]]:
+    """Open the pages, then press Run on one after another; a result is the session's own."""
+    everybody = asyncio.Barrier(options.press)
+
+    async def press(number: int) -> Press:
+        async with asyncio.timeout(options.patience), visit(port, _query(options)) as session:
+            await session.run()
+            await session.until(finished)
+            await everybody.wait()
+            await asyncio.sleep(PRESS_WITHIN_S * number / options.press)
+            at_s = time.monotonic()
+            await session.run(RUN)
+            first_round_s = await session.until(shows(FIRST_ROUND)) - at_s
+            return Press(at_s, first_round_s, await session.until(shows(MEASURED)) - at_s)
+
+    return await _all(press(number) for number in range(options.press))
+
+
+def out_of_order(presses: Sequence[Press]) -> int:
+    """How many were served before somebody who had pressed clearly earlier."""
+    return sum(
+        any(
+            one.at_s > other.at_s + OUT_OF_ORDER_S and one.served_s < other.served_s
+            for other in presses
+        )
+        for one in presses
+    )
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, T]]) -> tuple[list[T], list[str]]:
+    results = await asyncio.gather(*works, return_exceptions=True)
+    wrong = [f"{type(one).__name__}: {one}" for one in results if isinstance(one, BaseException)]
+    return [one for one in results if not isinstance(one, BaseException)], wrong
+
+
+def _tell_visits(visits: Sequence[Visit]) -> None:
+    print(f"{len(visits)} sessions opened the page at once, s: median, worst")
+    _tell("first paint", [one.painted_s for one in visits])
+    _tell("whole page", [one.shown_s for one in visits])
+
+
+def _tell_presses(presses: Sequence[Press]) -> list[str]:
+    """Print the times; what is wrong with them."""
+    print(f"{len(presses)} sessions pressed {RUN} within {PRESS_WITHIN_S:g} s, s: median, worst")
+    _tell("first round", [one.first_round_s for one in presses])
+    _tell("all figures", [one.figures_s for one in presses])
+    unfair = out_of_order(presses)
+    print(f"  served out of order: {unfair}")
+    return ["a session was served before one that had pressed earlier"] * unfair
+
+
+def _tell(name: str, seconds: Sequence[float]) -> None:
+    if seconds:
+        print(f"  {name}: {statistics.median(seconds):.1f}, {max(seconds):.1f}")
+
+
+def _query(options: argparse.Namespace) -> str:
+    return f"preset={options.preset}&trials={options.trials}&reply={options.reply}"
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
+    add = parser.add_argument
+    add("--sessions", type=int, default=100, help="how many open the page at once (100)")
+    add("--press", type=int, default=0, help=f"how many of them press {RUN} (0)")
+    add("--preset", default="timestamp", help="the preset that is run (timestamp)")
+    add("--trials", type=int, default=1, help="trials an arm (1)")
+    add("--reply", type=int, default=0, help="tokens of a reply (0)")
+    add("--patience", type=float, default=600.0, help="seconds after which a session failed (600)")
+    add("--limit-mb", type=float, default=1000.0, help="most resident memory, in MB (1,000)")
+    add("--script", default="app.py", help="what is served (app.py)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

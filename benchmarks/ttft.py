@@ -1,0 +1,308 @@
+"""Time to first token beside other runtimes: `python -m benchmarks.ttft`; a run takes a while.
+
+The same token ids of real English, the same weights, two threads each; all runtimes take turns in
+random order within every round, so that a disturbance of the machine hits them alike. Timed is from
+the ids in hand to the first token id out. A prefix that is shared lies in each runtime's KV before;
+what it does to get ready for the next request is not timed. See `benchmarks/README.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from benchmarks.common.places import find_gguf
+from benchmarks.common.results import Spread, add_json_option, header, report, write
+from benchmarks.common.texts import english
+from benchmarks.peers.base import Answer, Peer, PeerMissing
+from benchmarks.peers.ceilings import Ceilings, Work, measure_ceilings
+from benchmarks.peers.engine import ENGINE, SUFFIX_ONLY, EnginePeer
+from benchmarks.peers.llamacpp import LlamaCppPeer
+from benchmarks.peers.stock import NAME as TRANSFORMERS
+from benchmarks.peers.stock import StockPeer
+from benchmarks.peers.targets import Verdict, judge
+from benchmarks.peers.worker import Worker
+from prefix_engine.model.geometry import LlamaGeometry
+from prefix_engine.model.precision import DTYPES, choose_precision
+from prefix_engine.model.weights import LocalWeights, ensure_weights
+from prefix_engine.tokenizer import VocabularyTokenizer
+from prefix_engine.vocabulary import Vocabulary
+
+THREADS = 2
+MOST_TOKENS = 2304
+LONG_WAITS = "this engine, long waits"
+PACKAGES = ("transformers", "llama-cpp-python", "numpy")
+
+OPENMP_DEFAULT = {"GOMP_SPINCOUNT": "300000"}
+"""libgomp's own number where nothing is set. `prefix_engine` sets a small one when it is imported,
+for the app's sake; the peers must not be slowed by that."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """`new` tokens after `shared` ones that are in the cache; timed `rounds` times."""
+
+    shared: int
+    new: int
+    rounds: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.shared}+{self.new}" if self.shared else f"cold-{self.new}"
+
+    @property
+    def warm_up(self) -> bool:
+        """Whether a first round is thrown away: the longest ones come after all is warm."""
+        return self.new <= 256
+
+
+CASES = (
+    Case(0, 64, 9),
+    Case(0, 256, 7),
+    Case(0, 1024, 5),
+    Case(0, 2048, 3),
+    *(
+        Case(shared, new, rounds)
+        for shared in (256, 1024, 2048)
+        for new, rounds in ((1, 15), (16, 11), (64, 9))
+    ),
+)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """`seconds` and `first_ids` by setting; `roofline_s` is the least that the work could take on
+    this machine (see `ceilings.py`), `roofline_share` that over the engine's median."""
+
+    case: str
+    shared: int
+    new: int
+    seconds: dict[str, Spread]
+    first_ids: dict[str, int]
+    roofline_s: float
+    roofline_share: float | None
+    verdicts: list[Verdict]
+
+
+@dataclass(frozen=True)
+class Result:
+    model: str
+    weights_sha256: str
+    precision: str
+    threads: int
+    missing: dict[str, str]
+    ceilings: Ceilings
+    cases: list[CaseResult]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One setting of one runtime."""
+
+    worker: Worker
+    setting: str
+
+    def hold(self, ids: Sequence[int]) -> None:
+        self.worker.hold(self.setting, ids)
+
+    def answer(self, ids: Sequence[int]) -> Answer:
+        return self.worker.answer(self.setting, ids)
+
+
+def time_cases(
+    contestants: Sequence[Contestant],
+    cases: Sequence[Case],
+    ids: Sequence[int],
+    between: Callable[[Case], None],
+) -> list[dict[str, list[Answer]]]:
+    """The answers of each case, by setting; `between` is called before each case."""
+    dice = random.Random(0)
+    held: tuple[int, ...] | None = None
+    timed = []
+    for case in cases:
+        between(case)
+        prefix, prompt = tuple(ids[: case.shared]), list(ids[: case.shared + case.new])
+        if prefix != held:
+            for one in contestants:
+                one.hold(prefix)
+            held = prefix
+        if case.warm_up:
+            for one in contestants:
+                one.answer(prompt)
+        answers: dict[str, list[Answer]] = {one.setting: [] for one in contestants}
+        for _ in range(case.rounds):
+            for one in dice.sample(contestants, len(contestants)):
+                answers[one.setting].append(one.answer(prompt))
+        timed.append(answers)
+    return timed
+
+
+def case_result(
+    case: Case, answers: dict[str, list[Answer]], work: Work, ceilings: Ceilings
+) -> CaseResult:
+    seconds = {name: Spread.of([a.seconds for a in made]) for name, made in answers.items()}
+    medians = {name: spread.median_s for name, spread in seconds.items()}
+    least_s = work.least_s(ceilings)
+    return CaseResult(
+        case=case.name,
+        shared=case.shared,
+        new=case.new,
+        seconds=seconds,
+        first_ids={name: statistics.mode(a.first_id for a in x) for name, x in answers.items()},
+        roofline_s=least_s,
+        roofline_share=least_s / medians[ENGINE] if ENGINE in medians else None,
+        verdicts=judge(case.name, case.shared, case.new, medians),
+    )
+
+
+def start_workers(
+    weights: LocalWeights, names: Sequence[str], stack: ExitStack
+) -> tuple[list[Contestant], dict[str, str]]:
+    """Start the runtimes one after another; those that can't be had, with the reason."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="first-difference-")))
+    ways: dict[str, tuple[Callable[..., Peer], tuple[object, ...], dict[str, str]]] = {
+        "engine": (EnginePeer, (weights.precision, MOST_TOKENS, (ENGINE, SUFFIX_ONLY)), {}),
+        "long-waits": (
+            EnginePeer,
+            (weights.precision, MOST_TOKENS, (LONG_WAITS,)),
+            OPENMP_DEFAULT,
+        ),
+        "transformers": (StockPeer, (weights.safetensors,), OPENMP_DEFAULT),
+        "llama.cpp": (
+            LlamaCppPeer,
+            (find_gguf(), folder, MOST_TOKENS, THREADS),
+            OPENMP_DEFAULT,
+        ),
+    }
+    contestants: list[Contestant] = []
+    missing: dict[str, str] = {}
+    for name in names:
+        make, arguments, environ = ways[name]
+        try:
+            environ = environ | {"OMP_NUM_THREADS": str(THREADS)}
+            worker = stack.enter_context(Worker(make, arguments, environ))
+        except PeerMissing as reason:
+            missing[name] = str(reason)
+            _tell(f"{name} is missing: {reason}")
+            continue
+        contestants += [Contestant(worker, setting) for setting in worker.settings]
+    return contestants, missing
+
+
+def measure(names: Sequence[str], cases: Sequence[Case]) -> Result:
+    precision = choose_precision().chosen
+    weights = ensure_weights(precision)
+    with safe_open(weights.safetensors, framework="pt") as file:
+        geometry = LlamaGeometry.from_metadata(file.metadata())
+    dtype = DTYPES[precision]
+    ids = VocabularyTokenizer(Vocabulary.read(weights.vocabulary)).encode(english())
+    torch.set_num_threads(THREADS)
+    ceilings = measure_ceilings(dtype)
+
+    def between(case: Case) -> None:
+        nonlocal ceilings
+        ceilings = ceilings.best_of(measure_ceilings(dtype))
+        _tell(f"{case.name}, {case.rounds} rounds")
+
+    with ExitStack() as stack:
+        contestants, missing = start_workers(weights, names, stack)
+        timed = time_cases(contestants, cases, ids, between)
+    works = [Work.of(geometry, case.shared, case.new, dtype.itemsize) for case in cases]
+    return Result(
+        model=weights.label,
+        weights_sha256=weights.gguf_sha256,
+        precision=precision,
+        threads=THREADS,
+        missing=missing,
+        ceilings=ceilings,
+        cases=[
+            case_result(case, answers, work, ceilings)
+            for case, answers, work in zip(cases, timed, works, strict=True)
+        ],
+    )
+
+
+def show(result: Result) -> None:
+    settings = list(dict.fromkeys(name for case in result.cases for name in case.seconds))
+    print(
+        f"\n{result.model}, {result.precision}, {result.threads} threads; medians, ms (quartiles)"
+    )
+    for case in result.cases:
+        print(f"\n{case.case}")
+        fastest = min(
+            (s.median_s for n, s in case.seconds.items() if n not in (SUFFIX_ONLY, LONG_WAITS)),
+            default=0.0,
+        )
+        for name in settings:
+            spread = case.seconds[name]
+            low, median, high = (x * 1e3 for x in (spread.low_s, spread.median_s, spread.high_s))
+            quartiles = f"({low:.1f} to {high:.1f})"
+            agrees = "" if case.first_ids[name] == case.first_ids.get(TRANSFORMERS) else " ≠"
+            print(
+                f"  {name:24} {median:10.1f}  {quartiles:24} "
+                f"{spread.median_s / fastest:6.2f} × the fastest{agrees}"
+            )
+        if case.roofline_share is not None:
+            print(f"  roofline {case.roofline_s * 1e3:.1f} ms: {case.roofline_share:.0%} of it")
+    print(
+        f"\nCeilings: {result.ceilings.flop_per_s / 1e9:,.0f} GFLOP/s in {result.precision}, "
+        f"{result.ceilings.read_bytes_per_s / 1e9:.1f} GB/s read. "
+        "≠ marks a first token that is not transformers'."
+    )
+    print("\nTargets:")
+    for verdict in (verdict for case in result.cases for verdict in case.verdicts):
+        print(verdict)
+    for name, reason in result.missing.items():
+        print(f"{name} is missing: {reason}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    names = ("engine", "long-waits", "transformers", "llama.cpp")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ttft", description=__doc__)
+    parser.add_argument(
+        "--cases", metavar="NAME,…", help=f"of {', '.join(case.name for case in CASES)}"
+    )
+    parser.add_argument("--rounds", type=int, help="instead of each case's own number")
+    parser.add_argument("--peers", metavar="NAME,…", help=f"of {', '.join(names)}")
+    add_json_option(parser)
+    options = parser.parse_args(arguments)
+    chosen = _among(parser, options.peers, names)
+    wanted = _among(parser, options.cases, [case.name for case in CASES])
+    cases = [
+        Case(case.shared, case.new, options.rounds or case.rounds)
+        for case in CASES
+        if case.name in wanted
+    ]
+    made = report("ttft", measure(chosen, cases), PACKAGES)
+    print(header(made))
+    show(made.result)
+    write(made, options.json)
+    return 0
+
+
+def _among(
+    parser: argparse.ArgumentParser, given: str | None, names: Sequence[str]
+) -> Sequence[str]:
+    chosen = given.split(",") if given else list(names)
+    for name in chosen:
+        if name not in names:
+            parser.error(f"{name!r} is none of {', '.join(names)}")
+    return chosen
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

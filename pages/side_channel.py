@@ -1,0 +1,112 @@
+"""The side channel: what a shared cache tells a stranger, and the salt that closes it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from prefix_engine.errors import PrefixEngineError
+from prefix_engine.heard import Eavesdropping, SideChannel
+from ui.chapter import (
+    ask_to_predict,
+    keep,
+    kept_or_recorded,
+    measure,
+    offer_json,
+    open_page,
+    run_button,
+    show_chart,
+    show_guess,
+    show_limits,
+    show_provenance,
+)
+from ui.side_channel import ROUNDS, Shop, load_shop
+from ui.side_channel_chart import eavesdropping_chart
+from ui.text import complain, page_theme, say
+
+NAME = "side_channel"
+TELL, DO_NOT_TELL = "Yes, the times will tell", "No, the answers stay hidden"
+LIMITS = (
+    "The eavesdropper here sends the whole question, word for word. Finding it token by token is "
+    "possible too, and slower.",
+    "One process, no network: over the internet the differences drown more easily, and more "
+    "requests are needed. They have been measured there all the same, see the sources.",
+    "A salt closes this channel between users who don't share it. Within one namespace it stays "
+    "open: that is what sharing means.",
+    "The questions were written for this page. Nobody asked them.",
+)
+SOURCES = """\
+- Song et al., "The Early Bird Catches the Leak: Unveiling Timing Side Channels in LLM Serving
+  Systems", arXiv 2411.18191.
+- CVE-2025-46570: prefix caching in vLLM before 0.9.0 let users learn of each other's prompts by
+  time to first token; its `cache_salt` separates them.
+"""
+
+
+def main() -> None:
+    engine = open_page(
+        "The side channel",
+        None,
+        "A cache that is shared answers sooner when **somebody else** has asked before. So time "
+        "to first token says something about other people. A **salt** gives each user a "
+        "**namespace** of their own: keys and values are found only by those who have the same "
+        "salt.",
+    )
+    shop = load_shop()
+    st.markdown(
+        "A pharmacy's chat assistant puts one system prompt before every question. One customer "
+        "has asked **one of these four questions**, drawn by lot. You are another customer. You "
+        "never see hers, but you may send all four, and look at the clock."
+    )
+    _show_questions(shop)
+    guess = ask_to_predict(
+        NAME,
+        "Will time to first token tell you which of the four she asked?",
+        (TELL, DO_NOT_TELL),
+    )
+    if guess is None:
+        return
+    if run_button(engine) and engine is not None:
+        from prefix_engine.eavesdrop import open_and_close
+
+        keep(
+            NAME,
+            measure(
+                lambda watch: open_and_close(engine, shop.system, shop.questions, ROUNDS, watch),
+                engine,
+            ),
+        )
+        st.rerun()
+    found = kept_or_recorded(NAME, SideChannel)
+    show_guess(guess, TELL if found.result.shared.betrayed else DO_NOT_TELL)
+    say(found.result.sentence, "headline")
+    show_provenance(found)
+    _show(found.result.shared, "One namespace for everybody", "shared")
+    _show(found.result.salted, "A salt for each user", "salted")
+    with st.expander("Sources"):
+        st.markdown(SOURCES)
+    show_limits(LIMITS)
+    offer_json(found, NAME)
+
+
+def _show_questions(shop: Shop) -> None:
+    with st.expander("The system prompt and the four questions"):
+        say(shop.system, key="system")
+        for number, question in enumerate(shop.questions, 1):
+            st.caption(f"question {number}")
+            say(question, key=f"question-{number}")
+
+
+def _show(heard: Eavesdropping, title: str, key: str) -> None:
+    st.header(title)
+    say(heard.sentence, key=f"heard-{key}")
+    show_chart(eavesdropping_chart(heard, page_theme()), key)
+    st.caption(
+        f"Dots are probes; ★ is the question that was asked. All share the first "
+        f"{heard.shared:,} tokens, the system prompt."
+    )
+
+
+try:
+    main()
+except PrefixEngineError as error:
+    complain(str(error))

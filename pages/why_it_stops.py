@@ -1,0 +1,104 @@
+"""Why it stops: the KV after the first difference, and what a wrong reuse would say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from prefix_engine.divergence_verdict import Answer, judge
+from prefix_engine.errors import PrefixEngineError
+from prefix_engine.why_it_stops import WhyItStops, find_out
+from ui.chapter import (
+    Found,
+    Guess,
+    ask_to_predict,
+    keep,
+    kept_or_recorded,
+    measure,
+    offer_json,
+    open_page,
+    run_button,
+    show_guess,
+    show_limits,
+    show_outcome,
+    show_provenance,
+)
+from ui.divergence_view import show_divergence
+from ui.pair import ask_for_pair
+from ui.splice_view import show_search, show_splice
+from ui.text import complain, say
+
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine
+
+NAME = "why_it_stops"
+QUOTATION = (
+    "The model is autoregressive, so one different token changes the hidden state — and therefore "
+    "the KV — for everything after it, even text that looks identical further down."
+)
+INTRO = (
+    "For every token, each **layer** of the model makes a **key** and a **value** (its **KV**): "
+    "what later tokens look at. A cache keeps them. Below, both prompts are computed from nothing, "
+    "and B's KV is compared with A's: layer by layer, token by token."
+)
+LIMITS = (
+    "One small model. Another one has other differences; where they begin is the same in every "
+    "autoregressive model.",
+    "A large difference in a key is not a large change of what the model says: what counts is how "
+    "later tokens use it. The texts below the map show that.",
+    "The wrong cache takes A's KV after one changed word. Text that was computed far from where it "
+    "is put, or behind another document, fares worse.",
+    "Some systems do reuse KV that is not a prefix, and compute a part of it anew to repair it. "
+    "What they gain in time they pay for in exactness.",
+)
+
+
+def main() -> None:
+    engine = open_page("Why it stops", QUOTATION, INTRO)
+    a, b = ask_for_pair()
+    guess = ask_to_predict(
+        NAME,
+        "After the first difference, such as SF / NYC, the two prompts read the same again. Is the "
+        "KV of those words the same, too?",
+        [str(answer) for answer in Answer],
+    )
+    if guess is None:
+        return
+    try:
+        run_or_show(engine, a, b, guess)
+    except PrefixEngineError as error:
+        complain(str(error))
+
+
+def run_or_show(engine: Engine | None, a: str, b: str, guess: Guess) -> None:
+    """Measure these prompts if the learner asks for it; else show what is known of them."""
+    if run_button(engine) and engine is not None:
+        keep(NAME, measure(lambda watch: find_out(engine, a, b, watch), engine))
+        st.rerun()
+    found = kept_or_recorded(NAME, WhyItStops)
+    if (found.result.divergence.a, found.result.divergence.b) == (a, b):
+        show(found, guess)
+    else:
+        st.info("These prompts were not computed yet: press Run it here.")
+
+
+def show(found: Found[WhyItStops], guess: Guess) -> None:
+    """Everything that was found, in the order in which it is understood."""
+    divergence = found.result.divergence
+    verdict = judge(divergence)
+    say(verdict.headline, "headline")
+    show_provenance(found)
+    if verdict.answer is not None:
+        show_guess(guess, verdict.answer)
+    for sentence in (verdict.before, *verdict.layer_0):
+        say(sentence)
+    show_divergence(divergence, key=found.measured.date)
+    show_splice(found.result.splice)
+    show_search()
+    show_outcome(verdict.held, verdict.outcome)
+    show_limits(LIMITS)
+    offer_json(found, NAME)
+
+
+main()

@@ -1,0 +1,188 @@
+"""What a stream of requests found: what each reused, and its times with and without the cache."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from itertools import accumulate
+from math import comb
+
+from prefix_engine.speed import BUSY_BELOW, ENOUGH_TRIALS, SIGNIFICANT_P, SpeedKind
+
+
+@dataclass(frozen=True)
+class ServedTrial:
+    """A request in one round (from 1): its time to first token with the cache and without it.
+
+    `reused` tokens came from the cache. CPU time over wall time stands beside each of the two;
+    where the machine gave one clearly less of its processors than in other rounds, it is marked as
+    disturbed. Storing took `store_s`, after the first token and in no time here. `refused`: the
+    cache had no room to store the request.
+    """
+
+    round: int
+    reused: int
+    ttft_s: float
+    cold_ttft_s: float
+    cpu_over_wall: float
+    cold_cpu_over_wall: float
+    store_s: float
+    refused: bool = False
+    ttft_disturbed: bool = False
+    cold_disturbed: bool = False
+
+    @property
+    def disturbed(self) -> bool:
+        return self.ttft_disturbed or self.cold_disturbed
+
+
+@dataclass(frozen=True)
+class Served:
+    """One request of `tokens` tokens. `shared` leading ones are those of an earlier request of its
+    namespace; `reused` of them came from the cache (the fewest, where rounds differ)."""
+
+    name: str
+    user: str
+    tokens: int
+    reused: int
+    shared: int
+    trials: tuple[ServedTrial, ...]
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.reused <= self.shared <= self.tokens and self.reused < self.tokens
+
+    @property
+    def computed(self) -> int:
+        return self.tokens - self.reused
+
+    @property
+    def ttft_median_s(self) -> float:
+        """With the cache, disturbed trials left out (an arm's best is never one of them)."""
+        return statistics.median(t.ttft_s for t in self.trials if not t.ttft_disturbed)
+
+    @property
+    def cold_median_s(self) -> float:
+        """Without the cache, disturbed trials left out."""
+        return statistics.median(t.cold_ttft_s for t in self.trials if not t.cold_disturbed)
+
+    @property
+    def saved_s(self) -> float:
+        """By the medians; below zero where the cache cost time."""
+        return self.cold_median_s - self.ttft_median_s
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream as it was served. `evicted_tokens` were evicted meanwhile, by this stream or by
+    whoever else used the cache: where there are any, requests may reuse less than they share."""
+
+    requests: tuple[Served, ...]
+    block_size: int = 1
+    evicted_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Prompt tokens of all requests: what is prefilled without the cache."""
+        return sum(one.tokens for one in self.requests)
+
+    @property
+    def reused(self) -> int:
+        return sum(one.reused for one in self.requests)
+
+    @property
+    def prefilled(self) -> int:
+        """Tokens computed with the cache."""
+        return self.tokens - self.reused
+
+    @property
+    def hit_rate(self) -> float:
+        """Reused part of all prompt tokens, 0 to 1."""
+        return self.reused / self.tokens if self.tokens else 0.0
+
+    @property
+    def saved_s(self) -> tuple[float, ...]:
+        """Seconds saved from the first request up to each one."""
+        return tuple(accumulate(one.saved_s for one in self.requests))
+
+    @property
+    def rounds(self) -> int:
+        return max((len(one.trials) for one in self.requests), default=0)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The names of requests that the cache had no room to store."""
+        return tuple(one.name for one in self.requests if any(t.refused for t in one.trials))
+
+    def was_busy(self, threads: int) -> bool:
+        """Whether not even the best run without the cache got most of the `threads` threads."""
+        shares = [t.cold_cpu_over_wall for one in self.requests for t in one.trials]
+        return max(shares, default=float(threads)) < BUSY_BELOW * threads
+
+
+def verdict(stream: Stream) -> str:
+    """What was reused, and what may be said of the times, in plain sentences."""
+    return f"{reuse_sentence(stream)} {speed_sentence(stream)}"
+
+
+def reuse_sentence(stream: Stream) -> str:
+    """How many prompt tokens came from the cache, and what kept it from giving more."""
+    if not stream.reused:
+        told = f"Nothing was reused: all {stream.tokens:,} prompt tokens were computed."
+    else:
+        told = (
+            f"{stream.reused:,} of {stream.tokens:,} prompt tokens came from the cache "
+            f"({stream.hit_rate:.0%}): {stream.prefilled:,} were computed instead of all."
+        )
+    if stream.refused:
+        told += f" The cache had no room to store {_listed(stream.refused)}."
+    if stream.evicted_tokens:
+        told += f" Meanwhile {stream.evicted_tokens:,} tokens were evicted from the cache."
+    return told
+
+
+def speed_kind(stream: Stream) -> SpeedKind:
+    """Whether first tokens came sooner with the cache: told only by enough undisturbed pairs.
+
+    A pair is one request in one round, with the cache and without. Requests that reused nothing
+    are left out. The test is the one-sided sign test over all pairs.
+    """
+    sooner, pairs = _pairs(stream)
+    if pairs < ENOUGH_TRIALS:
+        return SpeedKind.TOO_FEW
+    return SpeedKind.FASTER if sign_test(sooner, pairs) < SIGNIFICANT_P else SpeedKind.NO_DIFFERENCE
+
+
+def speed_sentence(stream: Stream) -> str:
+    """The same in words, with the test's figures and the seconds saved."""
+    sooner, pairs = _pairs(stream)
+    kind = speed_kind(stream)
+    if kind is SpeedKind.TOO_FEW:
+        return (
+            f"Too few runs to tell whether that is faster: {pairs} undisturbed pairs, "
+            f"{ENOUGH_TRIALS} are needed."
+        )
+    p = sign_test(sooner, pairs)
+    wins = f"in {sooner} of {pairs} pairs the first token came sooner (p = {p:.2g})"
+    if kind is SpeedKind.NO_DIFFERENCE:
+        return f"No measurable difference in time: {wins}."
+    return f"With the cache it is faster: {wins}; {stream.saved_s[-1]:.1f} s saved in all."
+
+
+def _pairs(stream: Stream) -> tuple[int, int]:
+    """Of the undisturbed pairs of requests that reused: how many the cache won, and all."""
+    wins = [
+        trial.ttft_s < trial.cold_ttft_s
+        for one in stream.requests
+        for trial in one.trials
+        if trial.reused and not trial.disturbed
+    ]
+    return sum(wins), len(wins)
+
+
+def sign_test(wins: int, pairs: int) -> float:
+    """The chance of at least so many wins in so many pairs, were either side as likely to win."""
+    return sum(comb(pairs, k) for k in range(wins, pairs + 1)) / (1 << pairs)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -1,0 +1,77 @@
+"""The ordering page in Chromium on the real model: guess, reorder by keyboard, run, read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.serving import serve, violations, watch
+
+LOAD_MS = 120_000
+SHOW_MS = 20_000
+RUN_MS = 280_000
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve("pages/put_novel_tokens_late.py") as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    wrong = watch(page)
+    page.goto(address)
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def test_a_part_is_moved_by_keyboard_measured_and_exported(page: Page, tmp_path: Path) -> None:
+    run = page.get_by_role("button", name="Run it here")
+    expect(run).to_be_enabled(timeout=LOAD_MS)
+    page.get_by_role("button", name="↓").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("2. Request id")).to_be_visible()
+    expect(page.get_by_text("This order has not been measured yet")).to_be_visible()
+    for _ in range(2):
+        page.get_by_role("slider", name="Requests").press("ArrowLeft")
+    page.get_by_role("slider", name="Rounds").press("ArrowLeft")
+    run.click()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
+    headline = page.locator('[class*="st-key-say-headline"]')
+    expect(headline).to_contain_text("Request 2 reuses 25 of 323 tokens (8%) in this order")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Result as JSON").click()
+    download.value.save_as(tmp_path / "result.json")
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["result"]
+    second = [place["stream"]["requests"][1]["reused"] for place in result["places"]]
+    assert second == sorted(second)
+    assert second[-1] > 10 * second[0]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_covered_and_answered_it_is_accessible_and_fits(
+    page: Page, scheme: str, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 844})
+    skip = page.get_by_role("button", name="Show without guessing")
+    expect(skip).to_be_visible(timeout=LOAD_MS)
+    # while the model loads, a disabled button is as faint as Streamlit makes it
+    expect(page.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
+    assert violations(page) == []
+    skip.click()
+    expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
+    for table in page.get_by_text("The same as a table").all():
+        table.click()
+    expect(page.get_by_text("stands before").first).to_be_visible()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,70 @@
+"""The page "The bill" in Chromium: predict, bill, count a text on the real model; looks, access."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.serving import serve, violations, watch
+
+LOAD_MS = 90_000
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve("pages/the_bill.py") as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    wrong = watch(page)
+    page.goto(address)
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def test_a_prediction_reveals_the_bill_and_its_chart(page: Page) -> None:
+    page.get_by_text("the 2nd", exact=True).click()
+    expect(page.get_by_text("Your prediction: the 2nd: ✓ right.")).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("caching pays from the 2nd request on")).to_be_visible()
+    chart = page.get_by_label(re.compile("Input cost of 20 requests: with caching 0.08875 USD"))
+    expect(chart.first).to_be_visible(timeout=LOAD_MS)
+
+
+def test_a_text_is_counted_by_the_model_and_billed(page: Page) -> None:
+    page.get_by_role("button", name="Show without guessing").click()
+    page.get_by_text("A text, counted").click()
+    expect(page.get_by_text("Recorded on")).to_be_visible(timeout=LOAD_MS)
+    page.get_by_label("New in each request").fill("Is it open today? <b>**Now**</b>")
+    page.get_by_label("New in each request").press("Control+Enter")
+    expect(page.get_by_text("These texts are not counted yet.")).to_be_visible(timeout=LOAD_MS)
+    count = page.get_by_role("button", name=re.compile("^Count the tokens"))
+    expect(count).to_be_enabled(timeout=LOAD_MS)
+    count.click()
+    expect(page.get_by_text("Measured here on")).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("No prefix here reaches the minimum")).to_be_visible(timeout=LOAD_MS)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1920])
+def test_every_state_is_accessible_and_fits(page: Page, scheme: str, width: int) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 900})
+    skip = page.get_by_role("button", name="Show without guessing")
+    expect(skip).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("●").first).to_be_visible(timeout=LOAD_MS)
+    assert violations(page) == []
+    skip.click()
+    for name in ("The same as a table", "The rule, fact by fact", "What this does not show"):
+        page.get_by_text(name, exact=True).click(timeout=LOAD_MS)
+    expect(page.get_by_text("Only the price is tested here.")).to_be_visible(timeout=LOAD_MS)
+    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("minimum length").first).to_be_visible(timeout=LOAD_MS)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,168 @@
+"""The page "The bill" without a browser: prediction, bills, counting, and what it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from benchmarks.records.the_bill import count
+from prefix_engine import prices
+from prefix_engine.loading import load_engine
+from prefix_engine.measured import from_json
+from prefix_engine.settings import Settings
+from prefix_engine.token_count import Counted
+from ui.recorded import FOLDER
+from ui.server import Loading, Server
+
+PAGE = Path(__file__).parents[2] / "pages" / "the_bill.py"
+TIMEOUT_S = 90
+SKIP = "Show without guessing"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Any:
+    return load_engine(Settings())
+
+
+@pytest.fixture(autouse=True)
+def no_shared_server() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, status: Any = None) -> AppTest:
+    def load(server: Server) -> None:
+        server.status = status or Loading("Converting", 0.5)
+
+    monkeypatch.setattr(Server, "_load", load)
+    app = AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
+    assert not app.exception
+    return app
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.text, *app.caption, *app.markdown, *app.info, *app.warning]
+    return "\n".join(str(one.value) for one in shown)
+
+
+def revealed(app: AppTest) -> AppTest:
+    next(one for one in app.button if one.label == SKIP).click().run()
+    assert not app.exception
+    return app
+
+
+def entered(app: AppTest, **numbers: int) -> AppTest:
+    for name, value in numbers.items():
+        app.number_input(key=f"bill-{name}").set_value(value)
+    return app.run()
+
+
+def chosen(app: AppTest, label: str) -> AppTest:
+    return app.selectbox(key="bill-rule").set_value(label).run()
+
+
+def test_nothing_is_revealed_before_the_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch)
+    assert "caching pays" not in words(app)
+    assert not app.table
+    app.radio[0].set_value("the 3rd").run()
+    assert "Your prediction: the 3rd: ✗ it is: the 2nd." in words(app)
+    assert "caching pays from the 2nd request on" in words(app)
+
+
+def test_it_bills_without_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = revealed(opened(monkeypatch))
+    # 5,000 x 6.25 + 19 x 5,000 x 0.5 + 20 x 100 x 5 of a million, against 20 x 5,100 x 5
+    assert "costs 0.08875 USD instead of 0.51 USD: 82.6 % less." in words(app)
+    assert "The answers cost 0.1 USD more, cached or not." in words(app)
+    assert "Calculated, not measured · prices as read on 2026-11-24" in words(app)
+
+
+def test_what_would_change_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = entered(revealed(opened(monkeypatch)), gap=400)
+    assert "caching costs more: 0.635 USD instead of 0.51 USD" in words(app)
+    assert "it had expired 19 times" in words(app)
+    assert "With 5 minutes between requests, caching pays." in words(app)
+
+
+def test_below_the_minimum_nothing_is_cached_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = entered(revealed(opened(monkeypatch)), prefix=1_000)
+    assert "No prefix here reaches the minimum of 4,096 tokens" in words(app)
+    assert "With a shared prefix of 4,096 tokens, caching pays." in words(app)
+
+
+def test_an_unverified_fact_is_named_beside_the_bill(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = chosen(revealed(opened(monkeypatch)), "OpenAI: GPT-4.1")
+    assert "Unverified here: granularity." in words(app)
+    assert "weakest fact: ? unverified" in words(app)
+    app = chosen(app, "DeepSeek: v4-flash, off-peak")
+    assert "Unverified here" not in words(app)
+
+
+def test_each_api_counts_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = revealed(opened(monkeypatch))
+    assert "its prompt count, 2,000, leaves it out" in words(app)
+    app = chosen(app, "OpenAI: GPT-5.6 and later")
+    assert "its prompt count, 102,000, includes it" in words(app)
+
+
+def test_rules_without_prices_are_told_and_not_billed(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = revealed(opened(monkeypatch))
+    assert "Amazon: Bedrock, models with cache points: Each model has prices" in words(app)
+    assert not any("Bedrock" in one for one in app.table[-1].value.index)
+
+
+def test_numbers_stay_while_another_source_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = entered(opened(monkeypatch), prefix=7_777)
+    app.segmented_control(key="bill-source").set_value("A text, counted").run()
+    app.segmented_control(key="bill-source").set_value("Numbers").run()
+    assert app.number_input(key="bill-prefix").value == 7_777
+
+
+def test_texts_open_as_recorded_and_are_counted_anew_by_the_model(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = opened(monkeypatch, engine)
+    app.segmented_control(key="bill-source").set_value("A text, counted").run()
+    assert "Recorded on" in words(app)
+    app.text_area[0].set_value("one two three")
+    app.text_area[1].set_value(" four five").run()
+    assert "These texts are not counted yet." in words(app)
+    next(one for one in app.button if one.label == "Count the tokens").click().run()
+    assert not app.exception
+    assert "3 tokens are shared and 2 are novel, counted by the tokenizer of SmolLM2" in words(app)
+    assert "Measured here on" in words(app)
+
+
+def test_a_production_encoding_that_is_not_here_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, engine: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    app = opened(monkeypatch, engine)
+    app.segmented_control(key="bill-source").set_value("A text, counted").run()
+    app.segmented_control(key="bill-counter").set_value("o200k_base").run()
+    next(one for one in app.button if one.label == "Count the tokens").click().run()
+    assert not app.exception
+    assert "The encoding o200k_base is not on this machine" in words(app)
+
+
+def test_a_broken_price_file_is_told_with_its_row(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text('[[rule]]\nid = "mine"\nprice = 3\n', encoding="utf-8")
+    monkeypatch.setattr(prices.load_prices, "__defaults__", (path,))
+    assert "prices.toml, rule 1 (mine): " in words(opened(monkeypatch))
+
+
+def test_the_recording_is_of_these_texts_and_this_tokenizer(engine: Any) -> None:
+    recorded = from_json((FOLDER / "the_bill.json").read_bytes(), Counted)
+    assert recorded.result == count(engine)

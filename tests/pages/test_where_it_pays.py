@@ -1,0 +1,169 @@
+"""Where it pays without a browser: predict, reveal, step, run; the trace and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+import prefix_engine.workloads
+from prefix_engine.sample_trace import sample_trace
+from prefix_engine.workloads import Turn, Workload
+from tests.tiny_engine import tiny_engine
+from ui.server import Loading, Server
+
+PAGE = Path(__file__).parents[2] / "pages" / "where_it_pays.py"
+TIMEOUT_S = 90
+SMALL = Workload(
+    title="Small",
+    sends="Three short requests.",
+    shared="a short system message",
+    grows=True,
+    system="Answer *briefly* and <b>kindly</b>.",
+    turns=tuple(Turn(name=f"{n} Turn", user=f"Question {n}?", reply="Yes.") for n in (1, 2, 3)),
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def no_shared_server() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, status: Any) -> AppTest:
+    def load(server: Server) -> None:
+        server.status = status
+
+    monkeypatch.setattr(Server, "_load", load)
+    return AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.text, *app.caption, *app.markdown, *app.info, *app.header]
+    return "\n".join(str(one.value) for one in shown)
+
+
+def button(app: AppTest, label: str) -> Any:
+    return next(one for one in app.button if one.label == label)
+
+
+def labels(app: AppTest) -> list[str]:
+    return [one.label for one in app.button]
+
+
+def loading(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    return opened(monkeypatch, Loading("Converting", 0.5))
+
+
+def small(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr(prefix_engine.workloads, "load_workloads", lambda: {"small": SMALL})
+    return opened(monkeypatch, tiny_engine())
+
+
+def test_it_asks_before_it_shows_the_recorded_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = loading(monkeypatch)
+    assert not app.exception
+    assert button(app, "Run it here").disabled
+    assert "Hit rate so far" not in words(app) and len(app.metric) == 0
+    button(app, "Show without guessing").click().run()
+    assert not app.exception
+    assert "Request 2 of 5 sends" in words(app)
+    assert "Recorded on" in words(app)
+    assert "Your prediction" not in words(app)
+
+
+def test_a_guess_is_held_against_what_was_reused(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = loading(monkeypatch)
+    app.radio(key="workload-agent-options").set_value("none of them").run()
+    assert "Your prediction: none of them: ✗ it is:" in words(app)
+
+
+def test_requests_are_revealed_one_by_one_and_only_the_last_brings_the_outcome(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = loading(monkeypatch)
+    button(app, "Show without guessing").click().run()
+    assert "The run bears the sentence out" not in words(app)
+    right = app.radio(key="next-agent-2").options
+    app.radio(key="next-agent-2").set_value(right[0]).run()
+    button(app, "Next request").click().run()
+    assert "Request 3 of 5 sends" in words(app)
+    assert f"Your prediction: {right[0]}:" in words(app)
+    button(app, "Show all").click().run()
+    assert not app.exception
+    assert "Request 5 of 5 sends" in words(app)
+    assert "All requests together" in words(app)
+    assert "Next request" not in labels(app)
+
+
+def test_each_workload_has_a_recorded_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = loading(monkeypatch)
+    for name, count in (("rag", 5), ("code", 5), ("chat", 7)):
+        app.radio(key="workload").set_value(name).run()
+        button(app, "Show without guessing").click().run()
+        assert not app.exception
+        assert f"Request 2 of {count} sends" in words(app)
+
+
+def test_a_run_of_ones_own_is_shown_whole_and_leaves_nothing_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = small(monkeypatch)
+    assert "This workload was not run yet: run it here." in words(app)
+    button(app, "Run it here").click().run()
+    assert not app.exception
+    assert "Measured here on" in words(app)
+    assert "Request 3 of 3 sends" in words(app)
+    engine = st.session_state if False else app  # the engine is only reachable through the server
+    assert engine.metric[0].label == "Hit rate so far"
+    computed, without = (int(app.metric[at].value.replace(",", "")) for at in (1, 2))
+    assert 0 < computed < without
+
+
+def test_too_long_a_request_is_told_and_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, tiny_engine())
+    button(app, "Run it here").click().run()
+    assert not app.exception
+    assert '"1 The reader asks" has' in words(app) and "the limit is 600" in words(app)
+
+
+def test_the_example_trace_is_calculated_and_labelled_as_simulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = loading(monkeypatch)
+    assert "that is the ceiling" in words(app)
+    assert "Calculated, not measured, from a simulated trace" in words(app)
+
+
+def uploaded(monkeypatch: pytest.MonkeyPatch, content: str) -> AppTest:
+    app = loading(monkeypatch)
+    app.radio(key="trace-source").set_value("a file of mine").run()
+    app.file_uploader(key="trace-file").set_value(("mine.jsonl", content.encode(), "text/plain"))
+    return app.run()
+
+
+def test_an_uploaded_trace_is_replayed_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = uploaded(monkeypatch, "\n".join(sample_trace()[:50]))
+    assert "50 requests" in words(app)
+    button(app, "Replay it").click().run()
+    assert not app.exception
+    assert "Calculated, not measured, from mine.jsonl: 50 requests" in words(app)
+
+
+def test_a_file_that_is_no_trace_is_refused_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = uploaded(monkeypatch, sample_trace()[0] + "\nnonsense\n")
+    assert not app.exception
+    assert "Line 2 is no request of a trace" in words(app)
+
+
+def test_too_large_a_file_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = uploaded(monkeypatch, " " * 16_100_000)
+    assert not app.exception
+    assert "mine.jsonl has 16.1 MB; at most 16 MB are read." in words(app)

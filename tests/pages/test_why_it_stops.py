@@ -1,0 +1,142 @@
+"""The page on why reuse stops, without a browser: its cover, its recording, a run, bad input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.tiny_engine import RowByRow, tiny_engine, tiny_model
+from ui.server import Loading, Server
+
+PAGE = Path(__file__).parents[2] / "pages/why_it_stops.py"
+TIMEOUT_S = 90
+LOADING = Loading("Converting", 0.5)
+A, B = "A: already in the cache", "B: arrives next"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(autouse=True)
+def no_shared_server() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def engine() -> Any:
+    return tiny_engine(model=tiny_model(RowByRow))
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, status: Any, skip: bool = True) -> AppTest:
+    def load(server: Server) -> None:
+        server.status = status
+
+    monkeypatch.setattr(Server, "_load", load)
+    app = AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
+    assert not app.exception
+    return app.button(key="why_it_stops-skip").click().run() if skip else app
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.text, *app.caption, *app.markdown, *app.info]
+    return "\n".join(str(one.value) for one in shown)
+
+
+def editor(app: AppTest, label: str) -> Any:
+    return next(one for one in app.text_area if one.label == label)
+
+
+def type_pair(app: AppTest, a: str, b: str) -> AppTest:
+    editor(app, A).set_value(a)
+    editor(app, B).set_value(b)
+    return app.run()
+
+
+def test_it_opens_with_the_recorded_pair_and_its_answer_covered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, LOADING, skip=False)
+    assert editor(app, A).value == "Weather in SF today? What should I wear"
+    assert "one different token changes the hidden state" in words(app)
+    assert "Recorded on" not in words(app)
+    assert "read the same as in A" not in words(app)
+
+
+def test_a_guess_reveals_the_recording_and_is_kept_beside_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, LOADING, skip=False)
+    app.radio[0].set_value("Yes: the same words have the same KV").run()
+    assert not app.exception
+    assert app.button(key="run").disabled
+    assert "After the first difference, 6 tokens read the same as in A." in words(app)
+    assert "✗ it is: Only in layer 0" in words(app)
+    assert "Recorded on" in words(app)
+    assert "✓ The run bears the sentence out." in words(app)
+
+
+def test_own_text_is_not_answered_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = type_pair(opened(monkeypatch, LOADING), "one", "two")
+    assert "These prompts were not computed yet" in words(app)
+    assert "read the same as in A" not in words(app)
+
+
+def test_a_run_shows_what_was_measured_and_stores_nothing(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = type_pair(opened(monkeypatch, engine), "one SF two", "one NY two")
+    app.button(key="run").click().run()
+    assert not app.exception
+    assert "Measured here on" in words(app)
+    assert "After the first difference, 4 tokens read the same as in A." in words(app)
+    assert "B keeps its own KV for 6 tokens" in words(app)
+    assert engine.cache.stats.stored_tokens == 0
+
+
+def test_where_text_moved_it_can_be_compared_both_ways(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = type_pair(opened(monkeypatch, engine), "one 9 two", "one 10 two")
+    app.button(key="run").click().run()
+    assert "the values agree and the keys do not" in words(app)
+    assert "A wrong cache can be tried only where" in words(app)
+    assert "token 7 of B, “·”, against token 6 of A" in words(app)
+    next(
+        one for one in app.segmented_control if one.label == "Compare each token of B with"
+    ).set_value("the same position in A").run()
+    assert not app.exception
+    assert "token 7 of B, “·”, against token 7 of A" in words(app)
+
+
+def test_a_cell_can_be_picked_by_keyboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, LOADING)
+    assert "Layer 1, token 4 of B, “·today”" in words(app)
+    app.number_input(key="cell-layer").set_value(0).run()
+    assert "Layer 0, token 4 of B, “·today”" in words(app)
+    assert "the keys differ by 0 %, the values by 0 %." in words(app)
+
+
+def test_bad_input_gets_a_sentence_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = type_pair(opened(monkeypatch, engine), "", "b" * 601)
+    app.button(key="run").click().run()
+    assert not app.exception
+    assert "B has 601 tokens; the limit is 600." in words(app)
+    assert editor(app, B).value == "b" * 601
+
+
+def test_each_preset_brings_its_own_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, LOADING, skip=False)
+    pairs = set()
+    for title in app.selectbox(key="pair").options:
+        app.selectbox(key="pair").set_value(title).run()
+        pairs.add((editor(app, A).value, editor(app, B).value))
+    assert len(pairs) == 5
+    assert all(a != b for a, b in pairs)

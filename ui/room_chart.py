@@ -1,0 +1,101 @@
+"""A room in pictures: the tally of predictions, and the times of the requests."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from prefix_engine.room import Board, RoomRequest
+from ui.charts import Chart, milliseconds_axis, text_font
+from ui.palette import ARM_COLOUR, Theme
+from ui.wording import milliseconds
+
+
+def tally_chart(board: Board, theme: Theme = "light") -> Chart:
+    """A bar for each prediction; once revealed, how many of it were right."""
+    tally, right = board.tally, board.right
+    figure = go.Figure()
+    figure.add_bar(
+        x=list(tally.values()),
+        y=list(tally),
+        orientation="h",
+        text=[_count(board, name) for name in tally],
+        textposition="auto",
+        textfont=text_font(theme),
+        marker={"color": ARM_COLOUR["hit"], "opacity": 0.55},
+        hovertemplate="%{y}: %{x}<extra></extra>",
+    )
+    figure.update_layout(
+        xaxis={"visible": False, "rangemode": "tozero"},
+        yaxis={"autorange": "reversed", "automargin": True, "tickfont": text_font(theme)},
+        showlegend=False,
+        height=190,
+        margin={"l": 8, "r": 24, "t": 8, "b": 8},
+    )
+    table = pd.DataFrame(
+        {
+            "predicted": tally,
+            **({"right": right} if board.revealed else {}),
+        }
+    ).rename_axis("reused of their own request")
+    counts = "; ".join(f"{name}: {_count(board, name)}" for name in tally)
+    return Chart(figure, f"Predictions of what is reused. {counts}.", table)
+
+
+def times_chart(board: Board, theme: Theme = "light") -> Chart:
+    """A dot for each request in the order of the asking; hits and misses by colour and shape."""
+    figure = go.Figure()
+    hits = [request for request in board.requests if request.reused]
+    misses = [request for request in board.requests if not request.reused]
+    _add(figure, misses, "nothing reused", ARM_COLOUR["cold"], "square")
+    _add(figure, hits, "hit", ARM_COLOUR["hit"], "circle")
+    figure.update_layout(
+        xaxis={
+            "title": {"text": "request", "font": text_font(theme)},
+            "tickfont": text_font(theme),
+            "tickformat": "d",
+            "automargin": True,
+        },
+        yaxis=milliseconds_axis("time to first token, ms", theme),
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "font": text_font(theme)},
+        showlegend=True,
+        height=340,
+        margin={"l": 8, "r": 24, "t": 8, "b": 8},
+    )
+    table = pd.DataFrame(
+        {
+            "tokens": [request.tokens for request in board.requests],
+            "reused": [request.reused for request in board.requests],
+            "TTFT": [milliseconds(request.ttft_s) for request in board.requests],
+            "salted": ["yes" if request.salted else "no" for request in board.requests],
+        },
+        index=pd.Index([request.number for request in board.requests], name="request"),
+    )
+    alt = (
+        f"Time to first token of {len(board.requests)} requests: {len(misses)} reused nothing, "
+        f"{len(hits)} were hits. The first took {milliseconds(board.first_ttft_s)}, "
+        f"the median later hit {milliseconds(board.later_median_s)}."
+    )
+    return Chart(figure, alt, table)
+
+
+def _add(
+    figure: go.Figure, requests: list[RoomRequest], name: str, colour: str, symbol: str
+) -> None:
+    figure.add_scatter(
+        x=[request.number for request in requests],
+        y=[request.ttft_s * 1e3 for request in requests],
+        mode="markers",
+        name=name,
+        marker={"size": 12, "color": colour, "symbol": symbol},
+        customdata=[[request.reused, request.tokens] for request in requests],
+        hovertemplate=(
+            "request %{x}: %{y:.1f} ms, %{customdata[0]} of %{customdata[1]} tokens reused"
+            f"<extra>{name}</extra>"
+        ),
+    )
+
+
+def _count(board: Board, prediction: str) -> str:
+    count = board.tally[prediction]
+    return f"{count}, {board.right[prediction]} right" if board.revealed else f"{count}"
