@@ -97,7 +97,8 @@ def show_result(found: Found[Crowd], guess: Guess | None) -> None:
         show_guess(guess, right_answer(crowd))
     say(many_in_words(crowd))
     show_chart(arms_chart(crowd, page_theme()), key="arms")
-    st.caption("; ".join(f"{who}: {meaning}" for who, meaning in MEANINGS.items()) + ".")
+    with st.expander("What each arm sends"):
+        st.markdown("\n".join(f"- **{who}**: {meaning}" for who, meaning in MEANINGS.items()))
     st.header("Time to first token (TTFT)")
     say(speed_in_words(crowd))
     show_chart(ttft_chart(crowd, page_theme()), key="ttft")

@@ -7,7 +7,7 @@ from contextlib import closing
 import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.room import PREDICTIONS, NoRoom, Room, RoomRequest
+from prefix_engine.room import PREDICTIONS, Branch, NoRoom, Room, RoomRequest
 from ui.board import show_board
 from ui.chapter import open_page, run_button, show_limits
 from ui.progress import Progress, visitor
@@ -42,7 +42,8 @@ def main() -> None:
         return
     try:
         room = server().rooms.find(code)
-        room.join(visitor())
+        if not room.is_host(key):
+            room.join(visitor())
     except NoRoom as error:
         complain(str(error))
         _show_door()
@@ -117,7 +118,7 @@ def _show_controls(room: Room, key: str) -> None:
 @st.fragment(run_every=HOST_EVERY_S)
 def _board_of_host(room: Room) -> None:
     _leave_if_ended(room)
-    show_board(room.board, is_host=True)
+    show_board(room.board, _tree(room), is_host=True)
 
 
 @st.fragment(run_every=MEMBER_EVERY_S)
@@ -127,7 +128,16 @@ def _board_of_member(room: Room) -> None:
     own: RoomRequest | None = st.session_state.get(f"asked-{room.code}")
     if own is not None:
         say(_own_result(own, board.revealed), key="own")
-    show_board(board, is_host=False)
+    show_board(board, _tree(room), is_host=False)
+
+
+def _tree(room: Room) -> tuple[Branch, ...]:
+    engine = ready_engine()
+    if engine is None or not room.board.revealed:
+        return ()
+    from prefix_engine.cache import RadixCache  # brings torch
+
+    return room.tree(engine.cache) if isinstance(engine.cache, RadixCache) else ()
 
 
 def _leave_if_ended(room: Room) -> None:

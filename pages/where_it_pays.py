@@ -13,7 +13,7 @@ from prefix_engine.workloads import Workload, WorkloadRun, load_workloads, run_w
 from ui.chapter import ask_to_predict, measure, open_page, run_button
 from ui.text import complain, say
 from ui.trace_replay import show_trace
-from ui.workload_player import reveal_all, show_requests, show_run
+from ui.workload_player import SLIDER_WIDTH, reveal_all, show_requests, show_run
 from ui.workload_runs import find_run, keep_run
 
 if TYPE_CHECKING:
@@ -55,15 +55,15 @@ def serve_workload(engine: Engine | None) -> None:
     workload = workloads[name]
     say(workload.sends, key="sends")
     show_requests(workload)
-    rounds = st.slider("Rounds, when you run it", 1, 5, 2, key="rounds")
+    rounds = st.slider("Rounds, when you run it", 1, 5, 2, key="rounds", width=SLIDER_WIDTH)
     found = find_run(name, workload)
     guess = None
     if found is not None:
-        second = found.result.stream.requests[1]
+        first, second = found.result.stream.requests[:2]
         guess = ask_to_predict(
             f"workload-{name}",
-            f"The first request is computed whole. The second one sends {second.tokens:,} tokens. "
-            "How many of them come from the cache?",
+            f"The first request sends {first.tokens:,} tokens and is computed whole. "
+            f"The second one sends {second.tokens:,}. How many of them come from the cache?",
             options(second),
         )
     if run_button(engine) and engine is not None:

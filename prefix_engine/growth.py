@@ -7,10 +7,9 @@ each request; what is gone from one look to the next was evicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from prefix_engine.cache import NodeView, RadixCache
 from prefix_engine.compare import common_prefix
 from prefix_engine.errors import EmptyPrompt
 from prefix_engine.glyphs import visible
+from prefix_engine.pieces import Piece, PieceState, longest_common, paths_of, pieces_of
 from prefix_engine.watch import Watch
 
 if TYPE_CHECKING:
@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 Ids = tuple[int, ...]
 
 
-class PieceState(StrEnum):
-    """What the latest request did with a piece of the tree."""
-
-    REUSED = "reused"
-    RECOMPUTED = "recomputed"
-    NEW = "new"
-    KEPT = "kept"
-    EVICTED = "evicted"
-
-
 @dataclass(frozen=True)
 class Request:
     """A raw prompt, its token ids, and each token as a person can see it."""
@@ -44,30 +34,6 @@ class Request:
     text: str
     ids: Ids
     words: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A node of the tree after a request, or the ghost of one that the request drove out.
-
-    It holds the tokens at positions [start, stop) of the prompts of `requests`: the numbers, from
-    1, of all requests so far that begin with it. `parent` is None where prompts begin. `split`: a
-    longer node was cut at `start` just now. `next_to_go`: evicted first, if room is needed now.
-    """
-
-    id: int
-    parent: int | None
-    start: int
-    stop: int
-    requests: tuple[int, ...]
-    state: PieceState
-    split: bool = False
-    pinned: bool = False
-    next_to_go: bool = False
-
-    @property
-    def tokens(self) -> int:
-        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -233,92 +199,18 @@ def _step(
     cache: RadixCache, before: Sequence[NodeView], prefill: Prefill, requests: Sequence[Request]
 ) -> Step:
     earlier = [request.ids for request in requests[:-1]]
-    present = _longest(prefill.ids, _paths(before).values())
+    present = longest_common(prefill.ids, paths_of(before).values())
     stats = cache.stats
     return Step(
         tokens=len(prefill.ids),
         present=present,
-        seen=_longest(prefill.ids, earlier),
+        seen=longest_common(prefill.ids, earlier),
         reused=prefill.reused,
         stored=prefill.insert.stored,
         refused=prefill.insert.refused,
-        pieces=_pieces(before, cache.nodes(), prefill, requests),
+        pieces=pieces_of(
+            before, cache.nodes(), [request.ids for request in requests], prefill.reused
+        ),
         stored_tokens=stats.stored_tokens,
         held_bytes=stats.held_bytes,
     )
-
-
-def _pieces(
-    before: Sequence[NodeView],
-    after: Sequence[NodeView],
-    prefill: Prefill,
-    requests: Sequence[Request],
-) -> tuple[Piece, ...]:
-    """The tree as it is now, parents first, and then the ghosts of what is gone, as it went."""
-    old, now = _paths(before), _paths(after)
-    old_start = {node.node_id: len(old[node.node_id]) - len(node.ids) for node in before}
-    goes_next = _next_to_go(after)
-    pieces = []
-    for node in after:
-        path = now[node.node_id]
-        start = len(path) - len(node.ids)
-        is_old = node.node_id in old or _longest(path, old.values()) == len(path)
-        pieces.append(
-            Piece(
-                id=node.node_id,
-                parent=node.parent_id,
-                start=start,
-                stop=len(path),
-                requests=_beginning_with(path, requests),
-                state=_state(path, is_old, prefill),
-                split=start > old_start.get(node.node_id, start),
-                pinned=node.pinned,
-                next_to_go=node.node_id == goes_next,
-            )
-        )
-    ends = {path: node_id for node_id, path in now.items()}
-    # the order of `Recency`: least recently used first, of one path the children before the parents
-    for node in sorted(before, key=lambda node: (node.last_used, -len(old[node.node_id]))):
-        path, first = old[node.node_id], old_start[node.node_id]
-        stays = max(first, _longest(path, now.values()))
-        if stays == len(path):
-            continue
-        # a node may have been split and lost only its lower part: its ghost hangs on the upper one
-        parent = ends[path[:stays]] if stays > first else node.parent_id
-        owners = _beginning_with(path, requests)
-        pieces.append(
-            Piece(node.node_id, parent, stays, len(path), owners, PieceState.EVICTED, stays > first)
-        )
-    return tuple(pieces)
-
-
-def _state(path: Ids, is_old: bool, prefill: Prefill) -> PieceState:
-    if prefill.ids[: len(path)] != path:
-        return PieceState.KEPT
-    if len(path) <= prefill.reused:
-        return PieceState.REUSED
-    return PieceState.RECOMPUTED if is_old else PieceState.NEW
-
-
-def _next_to_go(nodes: Sequence[NodeView]) -> int | None:
-    parents = {node.parent_id for node in nodes}
-    leaves = [node for node in nodes if node.node_id not in parents and not node.pinned]
-    return min(leaves, key=lambda node: node.last_used).node_id if leaves else None
-
-
-def _paths(nodes: Sequence[NodeView]) -> dict[int, Ids]:
-    """All tokens from the beginning of a prompt to the end of each node."""
-    paths: dict[int, Ids] = {}
-    for node in nodes:
-        above = () if node.parent_id is None else paths[node.parent_id]
-        paths[node.node_id] = above + node.ids
-    return paths
-
-
-def _longest(ids: Ids, others: Iterable[Ids]) -> int:
-    """The most leading tokens that any of the others has in common."""
-    return max((common_prefix(ids, other) for other in others), default=0)
-
-
-def _beginning_with(path: Ids, requests: Sequence[Request]) -> tuple[int, ...]:
-    return tuple(n for n, one in enumerate(requests, 1) if one.ids[: len(path)] == path)

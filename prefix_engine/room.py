@@ -23,6 +23,7 @@ from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.watch import Watch
 
 if TYPE_CHECKING:
+    from prefix_engine.cache import RadixCache
     from prefix_engine.engine import Engine
 
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
@@ -136,6 +137,17 @@ class Board:
         return {prediction: right[prediction] for prediction in PREDICTIONS}
 
 
+@dataclass(frozen=True)
+class Branch:
+    """A piece of the room's tree: so many tokens after those of its parent, if it has one. What
+    they say is not told: the questions are their askers' own."""
+
+    id: int
+    parent: int | None
+    tokens: int
+    children: int
+
+
 class Room:
     """Safe to use from many threads. Made by `Rooms.open`."""
 
@@ -227,6 +239,17 @@ class Room:
             )
             self._board = replace(self._board, requests=(*self._board.requests, made))
         return made
+
+    def tree(self, cache: RadixCache) -> tuple[Branch, ...]:
+        """What the cache keeps of this room now, parents before their children."""
+        with self._lock:
+            namespaces = set(self.namespaces)
+        nodes = [node for node in cache.nodes() if node.namespace in namespaces]
+        children = Counter(node.parent_id for node in nodes)
+        return tuple(
+            Branch(node.node_id, node.parent_id, len(node.ids), children[node.node_id])
+            for node in nodes
+        )
 
     def prompt(self, question: str) -> Prompt:
         """What is sent for a question: the room's system prompt, then the question."""

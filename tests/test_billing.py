@@ -232,3 +232,8 @@ def test_a_wrong_price_file_is_refused_with_the_row_and_the_reason(
 def test_a_missing_price_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(PriceError, match="can't be read"):
         load_prices(tmp_path / "prices.toml")
+
+
+def test_a_number_of_the_file_keeps_all_its_digits(tmp_path: Path) -> None:
+    (one,) = load_prices(price_file(tmp_path, ROW.replace("0.1", "0.10000000000000000000001")))
+    assert one.read == Decimal("0.10000000000000000000001")

@@ -9,7 +9,7 @@ import pytest
 
 from prefix_engine.compare import common_prefix
 from prefix_engine.errors import EmptyPrompt, PromptTooLong
-from prefix_engine.growth import Growth, Piece, PieceState, closest_pair, grow
+from prefix_engine.growth import Growth, closest_pair, grow
 from prefix_engine.growth_verdict import (
     NOTHING_GOES,
     first_eviction,
@@ -19,6 +19,7 @@ from prefix_engine.growth_verdict import (
     overall,
     what_happened,
 )
+from prefix_engine.pieces import Piece, PieceState
 from prefix_engine.watch import Watch
 from tests.tiny_engine import BYTES_PER_TOKEN, tiny_engine
 

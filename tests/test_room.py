@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from prefix_engine.cache import PrefixCache
+from prefix_engine.cache import PrefixCache, RadixCache
 from prefix_engine.engine import Engine
 from prefix_engine.errors import CacheInUse, PrefixEngineError, PromptTooLong
 from prefix_engine.room import (
@@ -116,6 +116,22 @@ def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
     assert set(board.later_ttft_s) <= {request.ttft_s for request in asked[1:]}
     assert board.tally == {NOTHING: 1, SYSTEM: 1, EVERYTHING: 1}
     assert board.right == {NOTHING: 1, SYSTEM: 1, EVERYTHING: 0}
+
+
+def test_the_rooms_tree_has_one_trunk_and_an_end_for_each_question(
+    engine: Engine, rooms: Rooms, room: Room
+) -> None:
+    rooms.open(SYSTEM_PROMPT, engine).ask(engine, "eve", "Elsewhere?")
+    room.ask(engine, "ann", "Why?")
+    room.ask(engine, "ben", "how?")
+    assert isinstance(engine.cache, RadixCache)
+    tree = room.tree(engine.cache)
+    (trunk,) = [one for one in tree if one.parent is None]
+    ends = [one for one in tree if one.parent is not None]
+    assert (trunk.children, trunk.tokens > len(SYSTEM_PROMPT)) == (2, True)
+    assert [one.parent for one in ends] == [trunk.id, trunk.id]
+    stored = [request.tokens for request in room.board.requests]
+    assert sorted(trunk.tokens + one.tokens for one in ends) == sorted(stored)
 
 
 def test_an_empty_board_has_no_rate_and_no_times(room: Room) -> None:

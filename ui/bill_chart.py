@@ -34,8 +34,9 @@ def cost_chart(bill: Bill, theme: Theme = "light") -> Chart:
     ink = {"size": 14, "color": INK[theme]}
     figure = go.Figure()
     for name, at, colour, dash, symbol in (
-        ("without caching", 1, ARM_COLOUR["cold"], "dash", "square-open"),
         ("with caching", 0, ARM_COLOUR["hit"], "solid", "circle"),
+        # on top and dashed: where both cost the same, both are seen
+        ("without caching", 1, ARM_COLOUR["cold"], "dash", "square-open"),
     ):
         figure.add_scatter(
             x=counts,

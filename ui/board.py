@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
-from prefix_engine.room import Board
+from prefix_engine.room import Board, Branch
 from ui.chapter import show_chart
-from ui.room_chart import tally_chart, times_chart
+from ui.room_chart import tally_chart, times_chart, tree_chart
 from ui.text import page_theme, say
 from ui.wording import milliseconds, tokens
 
 
-def show_board(board: Board, is_host: bool) -> None:
+def show_board(board: Board, tree: Sequence[Branch], is_host: bool) -> None:
     """What this visitor may see of the room now."""
     say(headline(board), "headline", key="board")
     members, requests, rate, saved = st.columns(4)
@@ -27,6 +29,9 @@ def show_board(board: Board, is_host: bool) -> None:
     if board.revealed:
         st.header("Time to first token, request by request")
         show_chart(times_chart(board, page_theme()), "times")
+        st.header("What the cache keeps of this room")
+        st.caption("Green pieces are shared by several prompts; blue ones end a prompt.")
+        show_chart(tree_chart(tree, page_theme()), "tree")
     if board.prompts_shown or is_host:
         _show_questions(board, is_host)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from prefix_engine.room import Board, RoomRequest
+from prefix_engine.room import Board, Branch, RoomRequest
 from ui.charts import Chart, milliseconds_axis, text_font
-from ui.palette import ARM_COLOUR, Theme
-from ui.wording import milliseconds
+from ui.palette import ARM_COLOUR, GROUND, NEW, REUSED, Theme
+from ui.wording import milliseconds, tokens
 
 
 def tally_chart(board: Board, theme: Theme = "light") -> Chart:
@@ -75,6 +77,46 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
         f"Time to first token of {len(board.requests)} requests: {len(misses)} reused nothing, "
         f"{len(hits)} were hits. The first took {milliseconds(board.first_ttft_s)}, "
         f"the median later hit {milliseconds(board.later_median_s)}."
+    )
+    return Chart(figure, alt, table)
+
+
+def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
+    """The room's tree from left to right; a piece is as high as what hangs on it, in tokens."""
+    figure = go.Figure(
+        go.Icicle(
+            ids=["root", *(str(one.id) for one in tree)],
+            parents=["", *(str(one.parent or "root") for one in tree)],
+            labels=["prompts begin", *(tokens(one.tokens) for one in tree)],
+            values=[0, *(0 if one.children else 1 for one in tree)],
+            marker={
+                "colors": [
+                    GROUND[theme],
+                    *((REUSED if one.children else NEW).shade(theme).tint for one in tree),
+                ],
+                "line": {"width": 2, "color": GROUND[theme]},
+            },
+            tiling={"orientation": "h"},
+            textfont=text_font(theme),
+            hovertemplate="%{label}<extra></extra>",
+            sort=False,
+        )
+    )
+    figure.update_layout(height=max(200, 26 * len(tree)), margin={"l": 8, "r": 8, "t": 8, "b": 8})
+    shared = sum(one.tokens for one in tree if one.children)
+    own = sum(one.tokens for one in tree if not one.children)
+    ends = sum(1 for one in tree if not one.children)
+    table = pd.DataFrame(
+        {
+            "tokens": [one.tokens for one in tree],
+            "follows": [f"piece {one.parent}" if one.parent else "the beginning" for one in tree],
+            "pieces that follow": [one.children for one in tree],
+        },
+        index=pd.Index([f"piece {one.id}" for one in tree], name="piece"),
+    )
+    alt = (
+        f"The tree in the cache: {tokens(shared)} in pieces that several prompts share, "
+        f"{tokens(own)} at the ends of {ends} prompts."
     )
     return Chart(figure, alt, table)
 

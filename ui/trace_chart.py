@@ -40,7 +40,7 @@ def hit_chart(curve: TraceCurve, theme: Theme = "light") -> Chart:
     )
     figure.update_layout(
         xaxis={
-            "title": {"text": "room in the cache, tokens (each step doubles it)", "font": font},
+            "title": {"text": "room in the cache, tokens", "font": font},
             "type": "log",
             "tickfont": font,
             "tickvals": sizes[::-2][::-1],

@@ -89,7 +89,9 @@ def checked_content(file: UploadedFile) -> bytes:
 
 def show_curve(curve: TraceCurve, simulated: bool) -> None:
     say(ceiling_sentence(curve), "headline")
-    about = "a simulated trace made for this project" if simulated else curve.name
+    about = "a simulated trace made for this project" if simulated else "the file"
+    if not simulated:
+        say(curve.name, key="trace-name")
     st.caption(
         f"Calculated, not measured, from {about}: {curve.requests:,} requests, "
         f"{curve.distinct_blocks:,} different blocks. In the order of the file; replies are not "

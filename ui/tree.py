@@ -12,7 +12,8 @@ from typing import Any
 
 import streamlit as st
 
-from prefix_engine.growth import Growth, Piece, PieceState
+from prefix_engine.growth import Growth
+from prefix_engine.pieces import Piece, PieceState
 from ui.palette import CUT_GLYPH, css_variables
 from ui.wording import tokens
 

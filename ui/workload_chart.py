@@ -36,15 +36,17 @@ def tokens_chart(stream: Stream, shown: int, theme: Theme = "light") -> Chart:
             text=[f"{style.glyph} {count:,}" if count else "" for count in counts],
             textposition="inside",
             insidetextanchor="middle",
+            textangle=0,
             textfont={"size": 13, "color": INK[theme]},
             marker={"color": shade.tint, "line": {"color": shade.edge, "width": 1.5}},
             hovertemplate=f"%{{x:,}} tokens {name}<extra></extra>",
         )
     figure.update_layout(
         barmode="stack",
+        uniformtext={"minsize": 11, "mode": "hide"},
         bargap=0.3,
         xaxis=_axis("tokens of the prompt", theme)
-        | {"range": [0, 1.02 * max(one.tokens for one in stream.requests)]},
+        | {"range": [0, 1.02 * max(one.tokens for one in stream.requests)], "tickformat": ",d"},
         yaxis=_rows(stream, theme),
         legend=_legend(theme),
         height=_height(stream),
@@ -101,7 +103,7 @@ def saved_chart(stream: Stream, theme: Theme = "light") -> Chart:
         x=numbers,
         y=list(stream.saved_s),
         mode="lines+markers+text",
-        text=[f"{saved:.1f} s" for saved in stream.saved_s],
+        text=[seconds(saved) for saved in stream.saved_s],
         textposition="top center",
         textfont={"size": 13, "color": INK[theme]},
         line={"color": COLOUR[WITH], "width": 3},
@@ -125,6 +127,11 @@ def saved_chart(stream: Stream, theme: Theme = "light") -> Chart:
     ).set_index("request")
     alt = f"Time saved so far grows to {stream.saved_s[-1]:.1f} s after {numbers[-1]} requests."
     return Chart(figure, alt, table)
+
+
+def seconds(value: float) -> str:
+    """1.9 s, and 0.0 s for what rounds to nothing, on either side of it."""
+    return f"{round(value, 1) + 0.0:.1f} s"
 
 
 def _add_trials(figure: go.Figure, name: str, requests: tuple[Served, ...]) -> None:

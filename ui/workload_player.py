@@ -18,8 +18,9 @@ from ui.chapter import (
     show_provenance,
 )
 from ui.text import page_theme, say
-from ui.workload_chart import saved_chart, times_chart, tokens_chart
+from ui.workload_chart import saved_chart, seconds, times_chart, tokens_chart
 
+SLIDER_WIDTH = 420
 LIMITS = (
     "One small model on one processor, one request at a time. A larger model saves more seconds by "
     "the same hit, since its prefill costs more.",
@@ -81,8 +82,7 @@ def play(name: str, workload: Workload, stream: Stream, guess: Guess | None) -> 
     show_last_guess(name, stream, shown)
     if shown < last:
         ask_for_next(name, workload, stream, shown)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.slider("Requests shown", 1, last, key=key)
+    st.slider("Requests shown", 1, last, key=key, width=SLIDER_WIDTH)
     return shown
 
 
@@ -98,7 +98,8 @@ def ask_for_next(name: str, workload: Workload, stream: Stream, shown: int) -> N
     with st.container(border=True):
         say(f"Next, request {following.name}: {quoted(workload, shown)}", key="next")
         st.radio(
-            f"It sends {following.tokens:,} tokens. How many come from the cache?",
+            f"It sends {following.tokens:,} tokens, the one before sent "
+            f"{stream.requests[shown - 1].tokens:,}. How many come from the cache?",
             options(following),
             index=None,
             key=key,
@@ -123,9 +124,10 @@ def show_last_guess(name: str, stream: Stream, shown: int) -> None:
 def show_figures(so_far: Stream) -> None:
     with st.container(horizontal=True):
         st.metric("Hit rate so far", f"{so_far.hit_rate:.0%}", border=True)
-        st.metric("Tokens computed with the cache", f"{so_far.prefilled:,}", border=True)
-        st.metric("Tokens computed without it", f"{so_far.tokens:,}", border=True)
-        st.metric("Time saved so far", f"{so_far.saved_s[-1]:.1f} s", border=True)
+        st.metric(
+            "Tokens computed so far", f"{so_far.prefilled:,} of {so_far.tokens:,}", border=True
+        )
+        st.metric("Time saved so far", seconds(so_far.saved_s[-1]), border=True)
 
 
 def show_whole(workload: Workload, found: Found[WorkloadRun]) -> None:

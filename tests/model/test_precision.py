@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from prefix_engine.errors import PrefixEngineError
+from prefix_engine.model.convert import Precision
 from prefix_engine.model.precision import (
     MOST_ROUNDS,
-    PRECISION_VARIABLE,
     choose_precision,
     judge,
     measure_precision,
 )
+from prefix_engine.settings import PRECISION_VARIABLE
 
 
 def test_bf16_is_chosen_where_it_is_clearly_faster() -> None:
@@ -27,22 +27,20 @@ def test_f32_is_chosen_where_bf16_is_not_clearly_faster(f32_s: float) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bf16", "f32"])
-def test_the_environment_overrides_the_measurement_and_is_the_reason(precision: str) -> None:
-    choice = choose_precision({PRECISION_VARIABLE: precision})
+def test_a_wish_overrides_the_measurement_and_is_the_reason(precision: Precision) -> None:
+    choice = choose_precision(precision)
     assert choice.chosen == precision
     assert choice.bf16_s is choice.f32_s is choice.ratio is None
     assert PRECISION_VARIABLE in choice.reason
 
 
-@pytest.mark.parametrize("wish", ["fp16", "BF16", " f32"])
-def test_an_unknown_precision_is_refused_with_what_to_do(wish: str) -> None:
-    with pytest.raises(PrefixEngineError, match="set it to bf16 or f32"):
-        choose_precision({PRECISION_VARIABLE: wish})
+def test_the_wish_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PRECISION_VARIABLE, "bf16")
+    assert choose_precision().chosen == "bf16"
 
 
-@pytest.mark.parametrize("environ", [{}, {PRECISION_VARIABLE: ""}])
-def test_without_a_wish_it_is_measured(environ: dict[str, str]) -> None:
-    choice = choose_precision(environ)
+def test_without_a_wish_it_is_measured() -> None:
+    choice = choose_precision("auto")
     assert choice.bf16_s and choice.f32_s
     assert choice == judge(choice.bf16_s, choice.f32_s)
 

@@ -16,6 +16,7 @@ from prefix_engine.loading import load_engine
 from prefix_engine.measured import from_json
 from prefix_engine.settings import Settings
 from prefix_engine.token_count import Counted
+from prefix_engine.workloads import WorkloadRuns
 from ui.recorded import FOLDER
 from ui.server import Loading, Server
 
@@ -166,3 +167,17 @@ def test_a_broken_price_file_is_told_with_its_row(
 def test_the_recording_is_of_these_texts_and_this_tokenizer(engine: Any) -> None:
     recorded = from_json((FOLDER / "the_bill.json").read_bytes(), Counted)
     assert recorded.result == count(engine)
+
+
+def test_measured_requests_are_billed_with_what_they_really_shared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch)
+    app.segmented_control(key="bill-source").set_value("Measured requests").run()
+    app = chosen(revealed(app), "Groq: models with prompt caching")
+    runs = from_json((FOLDER / "where_it_pays.json").read_bytes(), WorkloadRuns).result.runs
+    requests = runs[0].stream.requests
+    assert "Recorded on" in words(app)
+    assert f"{len(requests)} requests as measured" in words(app)
+    assert f"{sum(one.shared for one in requests):,} tokens read from the cache" in words(app)
+    assert "Measured requests are as they are" in words(app)

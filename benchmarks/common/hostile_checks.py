@@ -1,0 +1,69 @@
+"""What has to hold for any text: no crash, nothing lost in silence, nothing taken for a command."""
+
+from __future__ import annotations
+
+import math
+
+from benchmarks.common.hostile_texts import has_half_characters
+from prefix_engine.compare import State, common_prefix, compare, reusable
+from prefix_engine.engine import Engine
+from prefix_engine.errors import EmptyPrompt, PromptTooLong, TextError
+from prefix_engine.tokenizer import Message, Prompt, Tokenized, Tokenizer
+
+
+def check_text(tokenizer: Tokenizer, a: str, b: str) -> None:
+    """Tokenize and compare two texts, raw and as chats. AssertionError where a rule is broken."""
+    for one, other in ((a, b), ((Message("user", a),), (Message("user", b),))):
+        _check_pair(tokenizer, one, other)
+
+
+def check_engine(engine: Engine, text: str) -> bool:
+    """Compute and store a text, then find it again; whether it was taken. What is refused is
+    refused for a reason that it has. AssertionError where a rule is broken."""
+    try:
+        cold = engine.prefill(text, namespace="hostile")
+    except TextError:
+        assert has_half_characters(text), "sound text was refused"
+    except EmptyPrompt:
+        assert not engine.tokenizer.encode(text), "a text with tokens was called empty"
+    except PromptTooLong as error:
+        assert error.tokens > engine.max_prompt_tokens, "a short text was called too long"
+    else:
+        assert math.isfinite(float(cold.logits.sum())), "a logit is not a number"
+        if not cold.insert.refused:
+            hit = engine.prefill(text, namespace="hostile", store=False)
+            assert hit.reused == len(hit.ids) - 1, "what was stored was not found again"
+        return True
+    return False
+
+
+def _check_pair(tokenizer: Tokenizer, a: Prompt, b: Prompt) -> None:
+    tokenized_a, tokenized_b = _tokenized(tokenizer, a), _tokenized(tokenizer, b)
+    if tokenized_a is None or tokenized_b is None:
+        return
+    found = compare(tokenized_a, tokenized_b)
+    shared, n = common_prefix(tokenized_a.ids, tokenized_b.ids), len(tokenized_b.tokens)
+    assert (found.shared, found.reused) == (shared, reusable(shared, n)), "rule 1 is broken"
+    assert len(found.states) == n, "a token has no state"
+    states = [one.state for one in found.states]
+    assert states.count(State.REUSED) == found.reused, "a reused token is shown as another"
+
+
+def _tokenized(tokenizer: Tokenizer, prompt: Prompt) -> Tokenized | None:
+    """The prompt's tokens; None where it has half characters and was refused."""
+    typed = prompt if isinstance(prompt, str) else "".join(one.content for one in prompt)
+    try:
+        tokenized = tokenizer.tokenize(prompt)
+    except TextError:
+        assert has_half_characters(typed), "sound text was refused"
+        return None
+    assert not has_half_characters(typed), "half a character was taken"
+    assert list(tokenized.ids) == tokenizer.encode(prompt), "the timed path gives other ids"
+    pieces = [(one.byte, one.data) for one in (*tokenized.tokens, *tokenized.dropped)]
+    text = b"".join(data for _, data in sorted(pieces))
+    assert text == tokenized.text.encode(), "bytes were lost in silence"
+    assert typed in tokenized.text, "the typed text is not what was tokenized"
+    assert not any(one.special and one.part == "text" for one in tokenized.tokens), (
+        "typed text became a special token"
+    )
+    return tokenized

@@ -1,0 +1,70 @@
+"""One user, many users in Chromium on the real model: guess, run, more users, read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.serving import serve, violations, watch
+
+LOAD_MS = 120_000
+SHOW_MS = 20_000
+RUN_MS = 280_000
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve("pages/one_user_many_users.py") as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    wrong = watch(page)
+    page.goto(address)
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def test_it_runs_for_real_and_its_users_grow_by_keyboard(page: Page, tmp_path: Path) -> None:
+    run = page.get_by_role("button", name="Run it here")
+    expect(run).to_be_enabled(timeout=LOAD_MS)
+    page.get_by_role("slider", name="Users to measure").press("Home")
+    run.click()
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
+    expect(page.get_by_text("2 users behind that system prompt")).to_be_visible()
+    page.get_by_role("slider", name="Users behind one system prompt").press("End")
+    expect(page.get_by_text("Calculated: 10,000 users")).to_be_visible(timeout=SHOW_MS)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Result as JSON").click()
+    download.value.save_as(tmp_path / "result.json")
+    arms = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["result"]["arms"]
+    reused = {arm["who"]: sum(one["reused"] for one in arm["stream"]["requests"]) for arm in arms}
+    assert reused["one user, unrelated prompts"] == 0
+    assert reused["many users, a namespace each"] == 0
+    assert reused["one user, one system prompt"] > 500
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_covered_and_answered_it_is_accessible_and_fits(
+    page: Page, scheme: str, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 844})
+    expect(page.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
+    assert violations(page) == []
+    page.get_by_role("button", name="Show without guessing").click()
+    expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
+    for table in page.get_by_text("The same as a table").all():
+        table.click()
+    expect(page.get_by_text("calculated", exact=True).first).to_be_visible(timeout=SHOW_MS)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,107 @@
+"""Where it pays in Chromium on the real model: predict, step, run, stop, replay a trace."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from prefix_engine.sample_trace import sample_trace
+from tests.browser.serving import serve, violations, watch
+
+LOAD_MS = 60_000
+RUN_MS = 180_000
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with serve("app.py") as address:
+        yield f"{address}/where_it_pays"
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    wrong = watch(page)
+    page.goto(address)
+    expect(run_button(page)).to_be_enabled(timeout=LOAD_MS)
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def run_button(page: Page) -> Locator:
+    return page.get_by_role("button", name=re.compile("^Run it here"))
+
+
+def headline(page: Page) -> Locator:
+    return page.locator('[class*="st-key-say-headline"]').first
+
+
+def choose(page: Page, label: str) -> None:
+    page.get_by_text(label, exact=True).click()
+
+
+def use_one_round(page: Page) -> None:
+    page.get_by_role("slider", name="Rounds").press("ArrowLeft")
+
+
+def test_requests_are_predicted_and_revealed_one_by_one(page: Page) -> None:
+    expect(page.get_by_text("Recorded on")).to_have_count(0)
+    choose(page, "none of them")
+    expect(page.get_by_text("Your prediction: none of them: ✗ it is:")).to_be_visible()
+    expect(headline(page)).to_contain_text("Request 2 of 5 sends")
+    page.get_by_role("button", name="Next request").click()
+    expect(headline(page)).to_contain_text("Request 3 of 5 sends")
+    page.get_by_role("button", name="Show all").click()
+    expect(page.get_by_text("All requests together")).to_be_visible()
+    page.get_by_role("slider", name="Requests shown").press("ArrowLeft")
+    expect(headline(page)).to_contain_text("Request 4 of 5 sends")
+
+
+def test_a_workload_is_served_for_real(page: Page) -> None:
+    choose(page, "Multi-turn chat")
+    use_one_round(page)
+    run_button(page).click()
+    expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
+    expect(headline(page)).to_contain_text("Request 7 of 7 sends")
+    expect(page.get_by_text("In 6 of 6 cases")).to_be_visible()
+
+
+def test_a_run_can_be_stopped_and_loses_nothing(page: Page) -> None:
+    run_button(page).click()
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    stop.click(timeout=RUN_MS)
+    expect(stop).to_have_count(0, timeout=RUN_MS)
+    expect(page.get_by_text("Measured here on")).to_have_count(0)
+    expect(page.get_by_text("Predict.")).to_be_visible()
+
+
+def test_an_uploaded_trace_is_replayed(page: Page) -> None:
+    choose(page, "a file of mine")
+    lines = "\n".join(sample_trace()[:80]).encode()
+    page.locator('input[type="file"]').set_input_files(
+        {"name": "*mine*.jsonl", "mimeType": "application/jsonl", "buffer": lines}
+    )
+    page.get_by_role("button", name="Replay it").click()
+    about = page.get_by_text("Calculated, not measured, from the file")
+    expect(about).to_contain_text("80 requests")
+    expect(page.get_by_text("*mine*.jsonl").first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_state_is_accessible_and_fits(page: Page, scheme: str, width: int) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 844})
+    assert violations(page) == []
+    page.get_by_role("button", name="Show without guessing").click()
+    page.get_by_role("button", name="Show all").click()
+    expect(page.get_by_text("All requests together")).to_be_visible()
+    for summary in page.locator('[data-testid="stExpander"] summary').all():
+        summary.click()
+    expect(page.get_by_text("One small model on one processor")).to_be_visible()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -1,0 +1,97 @@
+"""The page on one user and many, without a browser: its cover, its figures, and a run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from prefix_engine.model.llama import LlamaModel
+from tests.tiny_engine import GEOMETRY, INFO, tiny_engine, tiny_tensors
+from ui.server import Loading, Server
+
+PAGE = Path(__file__).parents[2] / "pages/one_user_many_users.py"
+TIMEOUT_S = 90
+
+
+@pytest.fixture(autouse=True)
+def no_shared_server() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+def opened(monkeypatch: pytest.MonkeyPatch, status: Any) -> AppTest:
+    def load(server: Server) -> None:
+        server.status = status
+
+    monkeypatch.setattr(Server, "_load", load)
+    return AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.text, *app.caption, *app.markdown, *app.info]
+    return "\n".join(str(one.value) for one in shown)
+
+
+def revealed(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    app = opened(monkeypatch, Loading("Converting", 0.5))
+    return app.button(key="one_user_many_users-skip").click().run()
+
+
+def test_it_opens_covered_and_the_recording_answers_a_guess(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, Loading("Converting", 0.5))
+    assert not app.exception
+    assert app.button(key="run").disabled
+    assert "Recorded on" not in words(app)
+    app.radio[0].set_value("Nothing: there is nobody to share a prefix with").run()
+    assert "Recorded on" in words(app)
+    assert "✗ it is: All but about the question" in words(app)
+
+
+def test_the_footnote_is_not_borne_out_and_its_meaning_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = words(revealed(monkeypatch))
+    assert "One user alone reuses 0% of the tokens with unrelated prompts" in shown
+    assert "The run does not bear the sentence out." in shown
+    assert "is not the cause" in shown
+
+
+def test_beyond_the_measured_users_it_says_calculated(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = revealed(monkeypatch)
+    assert "Measured: 4 users" in words(app)
+    app.select_slider(key="crowd-chosen").set_value(5_000).run()
+    assert "Calculated: 5,000 users" in words(app)
+
+
+def test_a_run_shows_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a token for every byte: the page's prompts need more room than the tiny engine has
+    room = 4096
+    model = LlamaModel(
+        replace(GEOMETRY, context_length=room), tiny_tensors(), replace(INFO, max_tokens=room)
+    )
+    engine = tiny_engine(model=model, max_prompt_tokens=3000)
+    app = opened(monkeypatch, engine)
+    app.slider(key="crowd-users").set_value(2).run()
+    app.button(key="run").click().run()
+    assert not app.exception
+    assert "Measured here on" in words(app)
+    assert "2 users behind that system prompt" in words(app)
+    assert engine.cache.stats.stored_tokens == 0
+
+
+def test_a_prompt_over_the_limit_is_refused_with_its_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, tiny_engine(max_prompt_tokens=200))
+    app.button(key="run").click().run()
+    assert not app.exception
+    assert "the limit is 200" in words(app)
