@@ -535,7 +535,7 @@ def test_the_command_ends_with_a_message_and_status_1_where_it_cannot_go_on(
 ) -> None:
     monkeypatch.setenv("FIRST_DIFFERENCE_PRECISION", "fp8")
     assert main() == 1
-    assert "set it to bf16 or f32" in capsys.readouterr().err
+    assert "must be auto, bf16 or f32" in capsys.readouterr().err
 
 
 # --- other processes ----------------------------------------------------------------------------
