@@ -92,6 +92,7 @@ def stream(*requests: tuple[int, int]) -> Stream:
 def test_as_many_users_as_were_measured_are_summed_up() -> None:
     found = sharing(stream((100, 0), (110, 80), (90, 70)), 2)
     assert (found.tokens, found.reused, found.measured) == (210, 80, True)
+    assert sharing(stream((100, 0), (110, 80), (90, 70)), 3).measured
 
 
 def test_further_users_are_calculated_from_the_mean_later_request() -> None:

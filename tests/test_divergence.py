@@ -118,6 +118,16 @@ def test_rounding_before_the_cut_is_told_and_not_taken_for_a_difference() -> Non
     assert judge(same).answer is Answer.EVERYWHERE
 
 
+def test_layer_0_agrees_where_it_differs_by_no_more_than_rounding() -> None:
+    found = diverged("xab", "yab")
+    first, second, third = found.by_position
+    for off, agrees in ((found.rounding_unit, True), (1e-3, False)):
+        near = replace(second, k=(off, *second.k[1:]))
+        in_place = replace(found, by_position=(first, near, third)).in_place
+        assert in_place is not None
+        assert (in_place.keys, in_place.values) == (agrees, True)
+
+
 def test_where_no_text_comes_again_nothing_can_be_told() -> None:
     for a, b in (("abc", "abcdef"), ("abc", "abd"), ("abc", "abc")):
         found = diverged(a, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,8 @@ A, B = "one SF two three", "one NY two three"
 
 class Tracer(Model):
     """Leaves the prompt's first id as KV, and likes the token best whose bits name the positions
-    that hold something else than the first row does. So it tells whose KV stands where."""
+    that hold something else than the first row does: by 1, and 1 more for each of them. So it tells
+    whose KV stands where."""
 
     def __init__(self) -> None:
         self.info = INFO
@@ -41,7 +43,7 @@ class Tracer(Model):
         slab.kv[:, :, :, start : start + len(ids)] = ids[0] if start == 0 else rows[0]
         foreign = [at for at in range(start + len(ids)) if rows[at] != rows[0]]
         logits = torch.zeros(VOCABULARY_SIZE)
-        logits[sum(2**at for at in foreign)] = 1.0
+        logits[sum(2**at for at in foreign)] = 1.0 + len(foreign)
         return logits
 
 
@@ -95,11 +97,12 @@ def test_kl_runs_from_the_true_distribution_to_the_spliced_one() -> None:
     engine = tiny_engine(model=Tracer())
     found = spliced("axxyz", "bxxyz", engine)
     assert found is not None
-    # both have one token at e and the others at 1, so the sum comes down to two tokens
-    total = torch.e + VOCABULARY_SIZE - 1
-    assert found.kl_nats == pytest.approx((torch.e - 1) / total)
-    assert found.true_chance == pytest.approx(torch.e / total)
-    assert found.spliced_chance == pytest.approx(1 / total)
+    # one token at e and the others at 1 in truth; another one at e to the 4 in the spliced one
+    true, other = math.e + VOCABULARY_SIZE - 1, math.e**4 + VOCABULARY_SIZE - 1
+    expected = math.log(other / true) + math.e / true - 4 / true
+    assert found.kl_nats == pytest.approx(expected)
+    assert found.true_chance == pytest.approx(math.e / true)
+    assert found.spliced_chance == pytest.approx(1 / other)
     assert found.rank == 2
 
 

@@ -74,7 +74,12 @@ def ttft_chart(crowd: Crowd, theme: Theme = "light") -> Chart:
             y=[_broken(who) for who, _, _ in points],
             mode="markers",
             name=name,
-            marker={"symbol": symbol, "size": 12, "color": ARM_COLOUR[arm_colour], "opacity": 0.85},
+            marker={
+                "symbol": symbol,
+                "size": 12,
+                "color": ARM_COLOUR[arm_colour],
+                "line": {"width": 2, "color": ARM_COLOUR[arm_colour]},
+            },
             customdata=[at for _, at, _ in points],
             hovertemplate=f"request %{{customdata}}, {name}: %{{x:.1f}} ms<extra></extra>",
         )

@@ -130,4 +130,4 @@ def two_caches(crowd: Crowd) -> pd.DataFrame:
         ),
     }
     table = pd.DataFrame(rows, index=["response cache", "prefix cache"]).T
-    return table.rename_axis("")
+    return table.rename_axis("what")

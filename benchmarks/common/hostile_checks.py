@@ -59,7 +59,8 @@ def _tokenized(tokenizer: Tokenizer, prompt: Prompt) -> Tokenized | None:
         return None
     assert not has_half_characters(typed), "half a character was taken"
     assert list(tokenized.ids) == tokenizer.encode(prompt), "the timed path gives other ids"
-    pieces = [(one.byte, one.data) for one in (*tokenized.tokens, *tokenized.dropped)]
+    pieces = [(one.byte, one.data) for one in tokenized.tokens]
+    pieces += [(one.byte, one.data) for one in tokenized.dropped]
     text = b"".join(data for _, data in sorted(pieces))
     assert text == tokenized.text.encode(), "bytes were lost in silence"
     assert typed in tokenized.text, "the typed text is not what was tokenized"

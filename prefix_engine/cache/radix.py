@@ -162,6 +162,8 @@ class RadixCache(PrefixCache):
                 assert held == root.tokens, "the tokens of a namespace are miscounted"
                 limit = self.namespace_tokens
                 assert limit is None or held <= limit, "a namespace has more than its budget"
+                in_use = sum(len(node.key) for node in inside if node.pins)
+                assert in_use == root.pinned_tokens, "a namespace's pinned tokens are miscounted"
                 self._check_children(root)
             for node in nodes:
                 self._check_children(node)
@@ -253,14 +255,18 @@ class RadixCache(PrefixCache):
     def _pin(self, path: list[Node]) -> None:
         for node in path:
             if node.pins == 0:
-                self._pinned_tokens += len(node.key)
+                self._count_pinned(path, len(node.key))
             node.pins += 1
 
     def _unpin(self, path: list[Node]) -> None:
         for node in path:
             node.pins -= 1
             if node.pins == 0:
-                self._pinned_tokens -= len(node.key)
+                self._count_pinned(path, -len(node.key))
+
+    def _count_pinned(self, path: list[Node], tokens: int) -> None:
+        self._pinned_tokens += tokens
+        path[0].root().pinned_tokens += tokens
 
     @contextmanager
     def _pinned(self, path: list[Node]) -> Iterator[None]:
@@ -278,10 +284,9 @@ class RadixCache(PrefixCache):
         budget = self._budget_tokens
         if budget is not None and self._pinned_tokens + more > budget:
             return False
-        if self._excess(namespace, missing) <= 0 or self.namespace_tokens is None:
-            return True
-        nodes = self._roots[namespace].below() if namespace in self._roots else ()
-        return sum(len(node.key) for node in nodes if node.pins) + more <= self.namespace_tokens
+        limit = self.namespace_tokens
+        root = self._roots.get(namespace)
+        return limit is None or (root.pinned_tokens if root else 0) + more <= limit
 
     def _excess(self, namespace: str, missing: int) -> int:
         """How many tokens too many a namespace would have; 0 or less if it has room."""
@@ -293,7 +298,7 @@ class RadixCache(PrefixCache):
         excess = self._excess(namespace, tokens)
         if excess > 0:
             root = self._roots[namespace]
-            self._drop(self._recency.victims(excess, lambda node: node.root() is root))
+            self._drop(self._recency.victims(excess, root))
         if self._budget_tokens is not None:
             self.evict(self._stored_tokens + tokens - self._budget_tokens)
 

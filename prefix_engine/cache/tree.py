@@ -11,15 +11,18 @@ Ids = tuple[int, ...]
 
 
 class Root:
-    """Where the stored prompts of one namespace begin, and how many tokens it holds. Children are
-    found by their first block."""
+    """Where the stored prompts of one namespace begin; children are found by their first block.
 
-    __slots__ = ("children", "namespace", "tokens")
+    Counts the tokens below it, and those of them that leases pin.
+    """
+
+    __slots__ = ("children", "namespace", "pinned_tokens", "tokens")
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.children: dict[Ids, Node] = {}
         self.tokens = 0
+        self.pinned_tokens = 0
 
     def below(self) -> Iterator[Node]:
         """Every node of the namespace, parents before their children."""

@@ -23,16 +23,18 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
     wrong = watch(page)
-    page.goto(address)
     yield page
     page.close()
     assert wrong == []
 
 
-def test_a_part_is_moved_by_keyboard_measured_and_exported(page: Page, tmp_path: Path) -> None:
+def test_a_part_is_moved_by_keyboard_measured_and_exported(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    page.goto(address)
     run = page.get_by_role("button", name="Run it here")
     expect(run).to_be_enabled(timeout=LOAD_MS)
     page.get_by_role("button", name="↓").first.focus()
@@ -59,10 +61,11 @@ def test_a_part_is_moved_by_keyboard_measured_and_exported(page: Page, tmp_path:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_covered_and_answered_it_is_accessible_and_fits(
-    page: Page, scheme: str, width: int
+    page: Page, address: str, scheme: str, width: int
 ) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 844})
+    page.goto(address)
     skip = page.get_by_role("button", name="Show without guessing")
     expect(skip).to_be_visible(timeout=LOAD_MS)
     # while the model loads, a disabled button is as faint as Streamlit makes it

@@ -39,6 +39,7 @@ def test_a_prediction_reveals_the_bill_and_its_chart(page: Page) -> None:
 
 def test_a_text_is_counted_by_the_model_and_billed(page: Page) -> None:
     page.get_by_role("button", name="Show without guessing").click()
+    expect(page.get_by_text("caching pays from")).to_be_visible(timeout=LOAD_MS)
     page.get_by_text("A text, counted").click()
     expect(page.get_by_text("Recorded on")).to_be_visible(timeout=LOAD_MS)
     page.get_by_label("New in each request").fill("Is it open today? <b>**Now**</b>")
