@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 AXE := build/npm/node_modules/axe-core/axe.min.js
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
-BENCHMARKS := $(filter-out benchmarks/__init__.py benchmarks/record.py,$(wildcard benchmarks/*.py))
+MAKERS := $(addprefix benchmarks/,__init__.py record.py find_splices.py)
+BENCHMARKS := $(filter-out $(MAKERS),$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := run
 .PHONY: run test bench record clean browser
@@ -28,12 +29,13 @@ test: $(VENV)/installed-dev browser $(AXE)
 	$(BIN)/python -m prefix_engine.model.weights
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/installed
-	@for file in $(BENCHMARKS); do \
+# every one of them, and then the failure if any failed
+bench: $(VENV)/installed-bench
+	@failed=; for file in $(BENCHMARKS); do \
 		module=$$(echo $${file%.py} | tr / .); \
 		echo "== $$module"; \
-		$(BIN)/python -m $$module || exit 1; \
-	done
+		$(BIN)/python -m $$module || failed="$$failed $$module"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 record: $(VENV)/installed
 	$(BIN)/python -m benchmarks.record
@@ -47,6 +49,12 @@ $(VENV)/installed: requirements.txt | $(BIN)/python
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(BIN)/python tools/install.py requirements-dev.txt
+	@touch $@
+
+# without llama.cpp the benchmarks run, and say that it is missing
+$(VENV)/installed-bench: requirements-bench.txt $(VENV)/installed
+	@echo "Compiling llama.cpp takes 10 to 15 minutes, once."
+	-$(BIN)/python tools/install.py requirements-bench.txt
 	@touch $@
 
 $(BIN)/python:

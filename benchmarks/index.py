@@ -18,9 +18,16 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common.index_costs import (
+    EvictionCost,
+    IndexCosts,
+    LimitCost,
+    LookupCost,
+    TraceCost,
+    show,
+)
 from benchmarks.common.random_prompts import (
     OWN_TOKENS,
     SYSTEM_TOKENS,
@@ -33,7 +40,7 @@ from benchmarks.common.random_prompts import (
 from benchmarks.common.results import Spread, add_json_option, header, report, write
 from prefix_engine.cache import RadixCache, count_tokens
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.trace import BLOCK_TOKENS, Eviction, Replay, Trace, read_trace, replay
+from prefix_engine.trace import Eviction, Trace, read_trace, replay
 
 NEW_TOKENS = 20
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -42,43 +49,6 @@ LOOKUPS = 400
 EVICTIONS = 400
 IN_USE = (0, 50)
 BUDGETS = (1_000, 10_000, 30_000, 50_000, None)
-
-
-@dataclass(frozen=True)
-class LookupCost:
-    """Leasing what is stored of a prompt of `tokens` tokens, of which `found` are."""
-
-    stored_prompts: int
-    what: str
-    tokens: int
-    found: int
-    seconds: Spread
-
-
-@dataclass(frozen=True)
-class EvictionCost:
-    """Evicting at least a prompt's own tokens; `prompts_in_use` of those stored are pinned, and
-    older than all others."""
-
-    stored_prompts: int
-    prompts_in_use: int
-    seconds: Spread
-
-
-@dataclass(frozen=True)
-class TraceCost:
-    """One replay and how fast it was, lookup and insertion together."""
-
-    replay: Replay
-    requests_per_s: float
-
-
-@dataclass(frozen=True)
-class IndexCosts:
-    by_stored: list[LookupCost]
-    by_length: list[LookupCost]
-    evictions: list[EvictionCost]
-    trace: list[TraceCost]
 
 
 def fill(cache: RadixCache, prompts: Prompts, count: int) -> list[Ids]:
@@ -160,6 +130,24 @@ def evictions(size: int, in_use: int) -> EvictionCost:
     return EvictionCost(size, in_use, Spread.of(times))
 
 
+def stores_at_limit(size: int) -> LimitCost:
+    """Every 100 prompts have a namespace, which may hold no more than them."""
+    each, prompts = 100, Prompts()
+    cache = RadixCache(namespace_tokens=each * (SYSTEM_TOKENS + OWN_TOKENS))
+    for number in range(size):
+        cache.insert(prompts.next(), count_tokens, str(number // each))
+    for _ in range(2 * each):
+        cache.insert(prompts.next(), count_tokens, "last")
+    times = []
+    for _ in range(EVICTIONS):
+        ids = prompts.next()
+        began = time.perf_counter()
+        cache.insert(ids, count_tokens, "last")
+        times.append(time.perf_counter() - began)
+    assert cache.stats.evicted_tokens >= EVICTIONS * OWN_TOKENS
+    return LimitCost(size, Spread.of(times))
+
+
 def replay_trace(trace: Trace, partial_last_block: bool) -> list[TraceCost]:
     """Every budget with the project's tree and, for comparison, a flat list of blocks."""
     costs = []
@@ -178,39 +166,9 @@ def measure(sizes: Sequence[int], trace: Trace | None, partial: bool) -> IndexCo
         by_stored=lookups_by_stored(sizes),
         by_length=lookups_by_length(),
         evictions=[evictions(size, in_use) for size in sizes for in_use in IN_USE],
+        at_limit=[stores_at_limit(size) for size in sizes],
         trace=[cost for way in settings for cost in replay_trace(trace, way)] if trace else [],
     )
-
-
-def show(costs: IndexCosts) -> None:
-    print("\nA lookup, µs (quartiles), by what is stored:")
-    for cost in costs.by_stored:
-        _row(f"{cost.stored_prompts:>9,} prompts", f"{cost.what}, {cost.found:,}", cost.seconds)
-    print("\nA lookup, µs (quartiles), by the prompt's length:")
-    for cost in costs.by_length:
-        _row(f"{cost.tokens:>9,} tokens", f"{cost.what}, {cost.found:,}", cost.seconds)
-    print("\nAn eviction of at least 500 tokens, µs (quartiles):")
-    for made in costs.evictions:
-        _row(
-            f"{made.stored_prompts:>9,} prompts",
-            f"{made.prompts_in_use:,} of them in use",
-            made.seconds,
-        )
-    if costs.trace:
-        print(f"\nReplay, one id for a block of {BLOCK_TOKENS} tokens:")
-    for run in costs.trace:
-        counted = "partial last block" if run.replay.partial_last_block else "whole blocks"
-        budget = run.replay.budget_blocks
-        limit = "no limit" if budget is None else f"{budget:,} blocks"
-        print(
-            f"{limit:>17}  {run.replay.eviction:5} {counted:19} {run.replay.hit_rate:7.2%} of "
-            f"tokens  {run.requests_per_s:9,.0f} requests/s"
-        )
-
-
-def _row(place: str, what: str, seconds: Spread) -> None:
-    low, median, high = (s * 1e6 for s in (seconds.low_s, seconds.median_s, seconds.high_s))
-    print(f"{place}  {what:40} {median:9.1f}  ({low:.1f} to {high:.1f})")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,7 +37,7 @@ from ui.chapter import (
     show_outcome,
     show_provenance,
 )
-from ui.lens_chart import engines_chart, lens_chart, source_table, steps_table
+from ui.lens_chart import engines_chart, lens_chart, rules_in_words, steps_table
 from ui.sequence import Plan, ask_for_plan, plan_of
 from ui.text import complain, page_theme, say
 from ui.tree import tree_payload, tree_picture
@@ -96,6 +96,8 @@ def predict_then_reveal(engine: Engine | None) -> None:
         st.info("These requests were not run yet with this budget and pin: run them here.")
     elif guess is not None:
         show_result(found, guess)
+    elif not found.recorded:
+        st.info("The run is done. Predict above, or show it without guessing.")
 
 
 def grow_plan(engine: Engine, plan: Plan, watch: Watch) -> Growth:
@@ -181,12 +183,9 @@ def show_elsewhere(growth: Growth) -> None:
         "✔ by the system's own code or page, ◐ by a third party, ? unverified."
     )
     counts = count_all(pair)
-    chart = engines_chart(counts, page_theme())
-    st.plotly_chart(chart.figure, key="engines", alt=chart.alt, config={"displayModeBar": False})
-    with st.expander("The same as a table, with the rules"):
-        st.table(chart.table, alt=chart.alt)
-    with st.expander("Where the rules come from"):
-        st.table(source_table(counts), alt="The source of each rule and when it was read.")
+    show_chart(engines_chart(counts, page_theme()), "engines")
+    with st.expander("The rules, and where they come from"):
+        st.markdown(rules_in_words(counts))
 
 
 def choose_two(growth: Growth) -> tuple[int, int]:

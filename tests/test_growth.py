@@ -94,7 +94,8 @@ def test_a_pinned_prompt_stays_whatever_else_goes() -> None:
     assert (free.steps[3].reused, held.steps[3].reused) == (0, 3)
     assert tree(held, 3, PieceState.EVICTED) == {("bbbb", (2,))}
     pinned = [piece.requests for piece in held.steps[2].pieces if piece.pinned]
-    assert pinned == [(1,)]
+    goes_next = [piece.requests for piece in held.steps[2].pieces if piece.next_to_go]
+    assert (pinned, goes_next) == ([(1,)], [(3,)])
 
 
 def test_a_request_without_room_is_answered_and_nothing_changes() -> None:

@@ -46,7 +46,6 @@ def engines_chart(counts: Sequence[Count], theme: Theme = "light") -> Chart:
         {
             "reused": [f"{one.reused:,}" for one in counts],
             "computed": [f"{one.computed:,}" for one in counts],
-            "rule": [f"{one.rule.says} {one.rule.supposes}".strip() for one in counts],
         },
         index=pd.Index(names, name="system"),
     )
@@ -54,16 +53,12 @@ def engines_chart(counts: Sequence[Count], theme: Theme = "light") -> Chart:
     return Chart(figure, f"Tokens of B that each system would reuse, by its rule. {told}.", table)
 
 
-def source_table(counts: Sequence[Count]) -> pd.DataFrame:
-    """Where each rule comes from, and who says so."""
-    rules = [one.rule for one in counts]
-    return pd.DataFrame(
-        {
-            "source": [rule.source for rule in rules],
-            "says": [f"{STANDING_MARK[rule.standing]} {rule.standing}" for rule in rules],
-            "read on": [rule.read_on for rule in rules],
-        },
-        index=pd.Index([rule.system for rule in rules], name="system"),
+def rules_in_words(counts: Sequence[Count]) -> str:
+    """Each rule with what it supposes, its source, and who says so, as a Markdown list."""
+    return "\n".join(
+        f"- **{rule.system}** {STANDING_MARK[rule.standing]} {rule.says} {rule.supposes}"
+        f" Source, {rule.standing}, read on {rule.read_on}: {rule.source}."
+        for rule in (one.rule for one in counts)
     )
 
 

@@ -21,7 +21,8 @@ from ui.trace_chart import hit_chart
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-MAX_MB = 16
+MAX_MB = 5
+"""No more than `server.maxUploadSize` in .streamlit/config.toml, which the server enforces."""
 EXAMPLE, UPLOAD = "the example (simulated)", "a file of mine"
 KEPT = "trace-curve"
 

@@ -38,10 +38,11 @@ def reveal(page: Page) -> None:
     page.get_by_role("button", name="Show without guessing").click(timeout=LOAD_MS)
 
 
-def run(page: Page) -> None:
+def run_the_changed_plan(page: Page) -> None:
     expect(page.get_by_text("These requests were not run yet")).to_be_visible(timeout=LOAD_MS)
-    expect(run_button(page)).to_be_enabled(timeout=LOAD_MS)
     run_button(page).click()
+    expect(page.get_by_text("The run is done.")).to_be_visible(timeout=LOAD_MS)
+    reveal(page)
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=LOAD_MS)
 
 
@@ -65,8 +66,7 @@ def test_a_pinned_request_survives_in_a_run_made_here(page: Page) -> None:
     expect(run_button(page)).to_be_enabled(timeout=LOAD_MS)
     page.get_by_label("Pin: keep this").click()
     page.get_by_role("option", name="Request 2").click()
-    reveal(page)
-    run(page)
+    run_the_changed_plan(page)
     expect(page.get_by_text("✓ The run bears the sentence out.")).to_be_visible()
     expect(boxes(page, "kept").filter(has_text="NYC")).to_contain_text("pinned")
 
@@ -77,8 +77,7 @@ def test_prompts_are_never_parsed_as_markup(page: Page) -> None:
     field = page.get_by_label("One request a line")
     field.fill(f"{HOSTILE}\n{HOSTILE} again")
     field.press("Control+Enter")
-    reveal(page)
-    run(page)
+    run_the_changed_plan(page)
     expect(boxes(page, "reused")).to_contain_text("<")
     assert page.locator('img[src="x"]').count() == 0
     assert page.title() != "1"

@@ -153,8 +153,8 @@ def test_a_longer_shared_part_is_calculated_for_services(monkeypatch: pytest.Mon
     assert "103 tokens shared, B has 105" in words(app)
     app.select_slider[0].set_value(16).run()
     assert "1,648 tokens shared, B has 1,650" in words(app)
-    rules = app.table[2].value
-    assert rules.loc["? OpenAI API", "reused"] == "1,536"
+    counts = app.table[2].value
+    assert counts.loc["? OpenAI API", "reused"] == "1,536"
 
 
 def test_the_recorded_run_is_what_the_code_of_today_makes(engine: Any, recorded: Growth) -> None:

@@ -161,6 +161,6 @@ def test_a_file_that_is_no_trace_is_refused_with_its_line(monkeypatch: pytest.Mo
 
 
 def test_too_large_a_file_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = uploaded(monkeypatch, " " * 16_100_000)
+    app = uploaded(monkeypatch, " " * 5_100_000)
     assert not app.exception
-    assert "mine.jsonl has 16.1 MB; at most 16 MB are read." in words(app)
+    assert "mine.jsonl has 5.1 MB; at most 5 MB are read." in words(app)
