@@ -7,7 +7,6 @@ from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.runtime.pages_manager import PagesManager
 
 from ui.palette import Theme
 
@@ -18,7 +17,6 @@ Weight = Literal["headline", "sentence", "reply", "complaint"]
 
 def page_style() -> None:
     """Put the style sheet of `say` on the page; once in each run of a page."""
-    _go_through_app()
     st.html(f"<style>{_CSS}</style>")
 
 
@@ -41,11 +39,3 @@ def complain(text: str) -> None:
 def page_theme() -> Theme:
     """Whether the visitor sees the page light or dark."""
     return "dark" if st.context.theme.type == "dark" else "light"
-
-
-def _go_through_app() -> None:
-    """Until app.py has run once in this process, Streamlit serves pages/ by itself to whoever
-    follows a link to a page, with a navigation of its own. Make it ask app.py from now on."""
-    if PagesManager.uses_pages_directory:
-        PagesManager.uses_pages_directory = False
-        st.rerun()
