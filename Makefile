@@ -54,8 +54,7 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 # without llama.cpp the benchmarks run, and say that it is missing
 $(VENV)/installed-bench: requirements-bench.txt $(VENV)/installed
 	@echo "Compiling llama.cpp takes 10 to 15 minutes, once."
-	-$(BIN)/python tools/install.py requirements-bench.txt
-	@touch $@
+	-$(BIN)/python tools/install.py requirements-bench.txt && touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from benchmarks.common.hostile_checks import check_engine, check_text
+from benchmarks.common.hostile_checks import TextChecks, check_engine
 from benchmarks.common.hostile_texts import hostile_texts
 from benchmarks.common.serving import serve
 from prefix_engine.engine import Engine
@@ -40,13 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def through_comparison(engine: Engine, count: int, seed: int) -> list[str]:
     """Each text compared with the one before it, raw and as a chat."""
-    wrong, before = [], ""
+    wrong, checks = [], TextChecks(engine.tokenizer)
     for kind, text in hostile_texts(count, seed):
         try:
-            check_text(engine.tokenizer, before, text)
+            checks.check(text)
         except Exception as error:
             wrong.append(_complaint("comparison", kind, text, error))
-        before = text
     print(f"{count:,} texts compared")
     return wrong
 

@@ -4,7 +4,7 @@ Starts a server of the app on a free port of this machine and waits until its mo
 so many sessions open the page at once, each over a websocket as a browser does; with `--press`, so
 many of them press Run within ten seconds, on a preset, and wait for their own figures. Prints how
 long it took, what went wrong and how much memory the server had; exits 1 if any session erred, was
-served out of order, or if the memory was over the limit.
+served out of order, or if the memory went over the limit, which ends the server.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from benchmarks.common.memory_limit import memory_limit
 from benchmarks.common.serving import serve
 from benchmarks.common.session import finished, painted, shows, visit
 
@@ -56,7 +57,12 @@ class Press:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    with serve(options.script) as served:
+    with (
+        memory_limit(int(options.limit_mb * 1e6)) as limit,
+        serve(options.script, before=limit.before) as served,
+    ):
+        limit.watch(served.process.pid)
+        print(f"At most {options.limit_mb:,.0f} MB of memory, kept by {limit.how}")
         loaded_s = asyncio.run(wait_for_model(served.port))
         print(f"Model loaded {loaded_s:.1f} s after the first visit")
         visits, wrong = asyncio.run(open_pages(served.port, options))
@@ -66,10 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             presses, more = asyncio.run(press_run(served.port, options))
             wrong += more
             wrong += _tell_presses(presses)
-        peak_mb = served.peak_bytes / 1e6
-        print(f"Resident memory: {served.resident_bytes / 1e6:,.0f} MB now, {peak_mb:,.0f} at most")
-    if peak_mb > options.limit_mb:
-        wrong.append(f"the memory was over the limit of {options.limit_mb:,} MB")
+        if served.process.poll() is not None:
+            wrong.append("the server was killed: its memory went over the limit")
+        else:
+            print(
+                f"Resident memory: {served.resident_bytes / 1e6:,.0f} MB now, "
+                f"{served.peak_bytes / 1e6:,.0f} at most; "
+                f"{limit.peak_bytes() / 1e6:,.0f} at most counted against the limit"
+            )
     print(f"Errors: {len(wrong)}")
     for line in sorted(set(wrong)):
         print(f"  {wrong.count(line)} × {line}")

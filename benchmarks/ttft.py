@@ -26,11 +26,11 @@ from benchmarks.common.results import Spread, add_json_option, header, report, w
 from benchmarks.common.texts import english
 from benchmarks.peers.base import Answer, Peer, PeerMissing
 from benchmarks.peers.ceilings import Ceilings, Work, measure_ceilings
-from benchmarks.peers.engine import ENGINE, SUFFIX_ONLY, EnginePeer
+from benchmarks.peers.engine import ENGINE, LONG_WAITS, SUFFIX_ONLY, EnginePeer
 from benchmarks.peers.llamacpp import LlamaCppPeer
-from benchmarks.peers.stock import NAME as TRANSFORMERS
 from benchmarks.peers.stock import StockPeer
-from benchmarks.peers.targets import Verdict, judge
+from benchmarks.peers.table import CaseResult, Result, show
+from benchmarks.peers.targets import judge
 from benchmarks.peers.worker import Worker
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.precision import DTYPES, choose_precision
@@ -40,7 +40,6 @@ from prefix_engine.vocabulary import Vocabulary
 
 THREADS = 2
 MOST_TOKENS = 2304
-LONG_WAITS = "this engine, long waits"
 PACKAGES = ("transformers", "llama-cpp-python", "numpy")
 
 OPENMP_DEFAULT = {"GOMP_SPINCOUNT": "300000"}
@@ -77,32 +76,6 @@ CASES = (
         for new, rounds in ((1, 15), (16, 11), (64, 9))
     ),
 )
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """`seconds` and `first_ids` by setting; `roofline_s` is the least that the work could take on
-    this machine (see `ceilings.py`), `roofline_share` that over the engine's median."""
-
-    case: str
-    shared: int
-    new: int
-    seconds: dict[str, Spread]
-    first_ids: dict[str, int]
-    roofline_s: float
-    roofline_share: float | None
-    verdicts: list[Verdict]
-
-
-@dataclass(frozen=True)
-class Result:
-    model: str
-    weights_sha256: str
-    precision: str
-    threads: int
-    missing: dict[str, str]
-    ceilings: Ceilings
-    cases: list[CaseResult]
 
 
 @dataclass(frozen=True)
@@ -230,40 +203,6 @@ def measure(names: Sequence[str], cases: Sequence[Case]) -> Result:
             for case, answers, work in zip(cases, timed, works, strict=True)
         ],
     )
-
-
-def show(result: Result) -> None:
-    settings = list(dict.fromkeys(name for case in result.cases for name in case.seconds))
-    print(
-        f"\n{result.model}, {result.precision}, {result.threads} threads; medians, ms (quartiles)"
-    )
-    for case in result.cases:
-        print(f"\n{case.case}")
-        fastest = min(
-            (s.median_s for n, s in case.seconds.items() if n not in (SUFFIX_ONLY, LONG_WAITS)),
-            default=0.0,
-        )
-        for name in settings:
-            spread = case.seconds[name]
-            low, median, high = (x * 1e3 for x in (spread.low_s, spread.median_s, spread.high_s))
-            quartiles = f"({low:.1f} to {high:.1f})"
-            agrees = "" if case.first_ids[name] == case.first_ids.get(TRANSFORMERS) else " ≠"
-            print(
-                f"  {name:24} {median:10.1f}  {quartiles:24} "
-                f"{spread.median_s / fastest:6.2f} × the fastest{agrees}"
-            )
-        if case.roofline_share is not None:
-            print(f"  roofline {case.roofline_s * 1e3:.1f} ms: {case.roofline_share:.0%} of it")
-    print(
-        f"\nCeilings: {result.ceilings.flop_per_s / 1e9:,.0f} GFLOP/s in {result.precision}, "
-        f"{result.ceilings.read_bytes_per_s / 1e9:.1f} GB/s read. "
-        "≠ marks a first token that is not transformers'."
-    )
-    print("\nTargets:")
-    for verdict in (verdict for case in result.cases for verdict in case.verdicts):
-        print(verdict)
-    for name, reason in result.missing.items():
-        print(f"{name} is missing: {reason}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

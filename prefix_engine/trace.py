@@ -146,8 +146,6 @@ def _read_request(line: str | bytes, number: int) -> TraceRequest:
         where = ".".join(str(part) for part in first["loc"])
         what = f"{where}: {first['msg']}" if where else first["msg"]
         raise BadTrace(f"Line {number:,} is no request of a trace: {what}.") from error
-    except UnicodeError as error:
-        raise BadTrace(f"Line {number:,} is not text in UTF-8.") from error
     needed = -(-request.input_length // BLOCK_TOKENS)
     if len(request.hash_ids) != needed:
         raise BadTrace(

@@ -61,3 +61,23 @@ def test_a_limit_that_is_no_whole_number_from_1_is_named_with_its_value(
 def test_the_environment_of_the_process_is_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRST_DIFFERENCE_MAX_PROMPT_TOKENS", "99")
     assert Settings.from_environment().max_prompt_tokens == 99
+
+
+@pytest.mark.parametrize("wish", ["auto", "bf16", "f32"])
+def test_the_precision_is_one_of_three(wish: str) -> None:
+    assert Settings.from_environment({"FIRST_DIFFERENCE_PRECISION": wish}).precision == wish
+
+
+@pytest.mark.parametrize(("value", "strict"), [("1", True), ("0", False), ("", False)])
+def test_the_strict_mode_is_a_switch(value: str, strict: bool) -> None:
+    assert Settings.from_environment({"FIRST_DIFFERENCE_STRICT": value}).strict is strict
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("FIRST_DIFFERENCE_PRECISION", "fp16"), ("FIRST_DIFFERENCE_STRICT", "yes")],
+)
+def test_another_word_is_named_with_its_variable(name: str, value: str) -> None:
+    with pytest.raises(BadSetting) as raised:
+        Settings.from_environment({name: value})
+    assert name in str(raised.value) and repr(value) in str(raised.value)

@@ -94,6 +94,8 @@ def test_more_lines_than_allowed_are_refused_without_reading_on() -> None:
     endless: Iterator[str] = (line() for _ in count())
     with pytest.raises(BadTrace, match="more than 3 lines"):
         read_trace(endless, Limits(lines=3))
+    with pytest.raises(BadTrace, match="more than 3 lines"):
+        read_trace([line()] * 4, Limits(lines=3))
     assert len(read_trace([line()] * 3, Limits(lines=3)).requests) == 3
 
 
@@ -121,6 +123,13 @@ def test_only_whole_shared_blocks_count_and_never_the_last_token(eviction: Evict
     assert found.hit_tokens == 0 + 2 * B + B + B + 0
     assert (found.requests, found.requests_hit) == (5, 3)
     assert found.hit_rate == found.hit_tokens / (10 * B + 2)
+
+
+@pytest.mark.parametrize("eviction", ["leaf", "flat"])
+def test_a_block_that_is_not_full_takes_no_room(eviction: Eviction) -> None:
+    trace = trace_of((B + 1, (0, 1)), (B + 1, (0, 2)))
+    found = replay(trace, 1, eviction=eviction)
+    assert (found.hit_tokens, found.requests_refused) == (B, 0)
 
 
 @pytest.mark.parametrize("eviction", ["leaf", "flat"])

@@ -11,10 +11,22 @@ from prefix_engine.errors import EmptyPrompt, PromptTooLong, TextError
 from prefix_engine.tokenizer import Message, Prompt, Tokenized, Tokenizer
 
 
-def check_text(tokenizer: Tokenizer, a: str, b: str) -> None:
-    """Tokenize and compare two texts, raw and as chats. AssertionError where a rule is broken."""
-    for one, other in ((a, b), ((Message("user", a),), (Message("user", b),))):
-        _check_pair(tokenizer, one, other)
+class TextChecks:
+    """Tokenizes texts and compares each with the one before it, raw and as a chat."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._before: list[Tokenized | None] = [None, None]
+
+    def check(self, text: str) -> None:
+        """AssertionError where a rule is broken."""
+        before = self._before
+        self._before = [
+            _tokenized(self._tokenizer, prompt) for prompt in (text, (Message("user", text),))
+        ]
+        for a, b in zip(before, self._before, strict=True):
+            if a is not None and b is not None:
+                _compared(a, b)
 
 
 def check_engine(engine: Engine, text: str) -> bool:
@@ -37,12 +49,9 @@ def check_engine(engine: Engine, text: str) -> bool:
     return False
 
 
-def _check_pair(tokenizer: Tokenizer, a: Prompt, b: Prompt) -> None:
-    tokenized_a, tokenized_b = _tokenized(tokenizer, a), _tokenized(tokenizer, b)
-    if tokenized_a is None or tokenized_b is None:
-        return
-    found = compare(tokenized_a, tokenized_b)
-    shared, n = common_prefix(tokenized_a.ids, tokenized_b.ids), len(tokenized_b.tokens)
+def _compared(a: Tokenized, b: Tokenized) -> None:
+    found = compare(a, b)
+    shared, n = common_prefix(a.ids, b.ids), len(b.tokens)
     assert (found.shared, found.reused) == (shared, reusable(shared, n)), "rule 1 is broken"
     assert len(found.states) == n, "a token has no state"
     states = [one.state for one in found.states]

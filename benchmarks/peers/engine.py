@@ -14,6 +14,7 @@ from prefix_engine.settings import Settings
 from prefix_engine.tokenizer import Prompt, Tokenized, Tokenizer
 
 ENGINE, SUFFIX_ONLY = "this engine", "its suffix alone"
+LONG_WAITS = "this engine, long waits"
 
 
 class IdsInHand(Tokenizer):

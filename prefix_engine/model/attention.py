@@ -31,25 +31,26 @@ FEWEST_ROWS = 4
 
 @dataclass(frozen=True)
 class Tile:
-    """The rows [first, last) of a chunk: how many keys they are multiplied with, and which of the
-    last ones they must not see, [folded rows, keys - unmasked]."""
+    """The rows [first, last) of a chunk: how many keys they are multiplied with, and what is added
+    to the scores of those from `unmasked` on, [folded rows, keys - unmasked]: minus infinity for a
+    key that a row must not see, else nothing."""
 
     first: int
     last: int
     keys: int
     unmasked: int
-    future: Tensor
+    mask: Tensor
 
 
 class CausalAttention:
     """Attention of `rows` tokens at positions start, start + 1, … for all layers of one pass.
 
-    `group` query heads share a KV head.
+    `group` query heads share a KV head; they, keys and values are of `dtype`.
     """
 
-    def __init__(self, rows: int, start: int, group: int) -> None:
+    def __init__(self, rows: int, start: int, group: int, dtype: torch.dtype) -> None:
         self._group = group
-        self._tiles = tuple(tiles(rows, start, group))
+        self._tiles = tuple(tiles(rows, start, group, dtype))
 
     def __call__(self, query: Tensor, kv: Tensor) -> Tensor:
         """query [kv_heads, rows * group, d], rows outside group; kv [2, kv_heads, whole blocks, d],
@@ -62,21 +63,21 @@ class CausalAttention:
         return mixed
 
 
-def tiles(rows: int, start: int, group: int) -> Iterator[Tile]:
+def tiles(rows: int, start: int, group: int, dtype: torch.dtype) -> Iterator[Tile]:
     """A chunk of `rows` tokens at `start`, cut into tiles."""
     for first in range(0, rows, TILE_ROWS):
         last = min(first + TILE_ROWS, rows)
         unmasked = start + first
         keys = round_up(start + last, KEY_BLOCK)
-        future = torch.ones(last - first, keys - unmasked, dtype=torch.bool).triu(1)
-        yield Tile(first, last, keys, unmasked, future.repeat_interleave(group, dim=0))
+        mask = torch.full((last - first, keys - unmasked), float("-inf"), dtype=dtype).triu(1)
+        yield Tile(first, last, keys, unmasked, mask.repeat_interleave(group, dim=0))
 
 
 def _attend_many(query: Tensor, kv: Tensor, tile: Tile, out: Tensor) -> None:
     scores = query.new_empty(query.shape[1], tile.keys)
     for one_query, keys, values, mixed in zip(query, *kv, out, strict=True):
         torch.mm(one_query, keys.t(), out=scores)
-        scores[:, tile.unmasked :].masked_fill_(tile.future, float("-inf"))
+        scores[:, tile.unmasked :].add_(tile.mask)
         torch.softmax(scores, dim=-1, out=scores)
         torch.mm(scores[:, :KEY_BLOCK], values[:KEY_BLOCK], out=mixed)
         for block in range(KEY_BLOCK, tile.keys, KEY_BLOCK):
@@ -88,7 +89,7 @@ def _attend_few(query: Tensor, kv: Tensor, tile: Tile, out: Tensor) -> None:
     rows = query.shape[1]
     filled = F.pad(query, (0, 0, 0, max(0, FEWEST_ROWS - rows)))
     scores = filled @ kv[0].transpose(1, 2)
-    scores[:, :rows, tile.unmasked :].masked_fill_(tile.future, float("-inf"))
+    scores[:, :rows, tile.unmasked :].add_(tile.mask)
     torch.softmax(scores, dim=-1, out=scores)
     mixed = scores[:, :, :KEY_BLOCK] @ kv[1, :, :KEY_BLOCK]
     for block in range(KEY_BLOCK, tile.keys, KEY_BLOCK):

@@ -24,8 +24,8 @@ Linear = Callable[[Tensor], Tensor]
 MakeLinear = Callable[[Tensor], Linear]
 """From a weight [outputs, inputs]; what is made may or may not keep that tensor."""
 
-PACKED_FOR_ROWS = 64  # a hint: the layout suits few rows and many
-TRIED_ROWS = (*range(1, 17), 63, 64, 65, 255, 256)
+PACKED_FOR_ROWS = 512  # a hint: many rows gain a little by it, few lose nothing
+TRIED_ROWS = (*range(1, 17), 63, 64, 65, 255, 256, 511, 512)
 TRIED_SIZES = ((960, 576), (576, 1536))  # outputs and inputs, one of them a long sum
 
 

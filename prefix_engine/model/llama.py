@@ -115,6 +115,7 @@ class LlamaModel(Model):
     def _place(self, first: int, last: int) -> Place:
         start = first - first % FRAME if self.strict else first
         end = start + FRAME if self.strict else last
+        group = self.geometry.heads // self.geometry.kv_heads
         return Place(
             start,
             end,
@@ -122,7 +123,7 @@ class LlamaModel(Model):
             last,
             self._cos[start:end, None],
             self._sin[start:end, None],
-            CausalAttention(end - start, start, self.geometry.heads // self.geometry.kv_heads),
+            CausalAttention(end - start, start, group, self.embedding.dtype),
         )
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -130,7 +131,7 @@ class LlamaModel(Model):
 
     def _mlp(self, x: Tensor, layer: Layer) -> Tensor:
         gate, up = layer.gate_up(x).chunk(2, dim=-1)
-        return layer.down(F.silu(gate) * up)
+        return layer.down(F.silu(gate).mul_(up))
 
     def _attention(self, x: Tensor, layer: Layer, kv: Tensor, place: Place) -> Tensor:
         """x [rows, hidden] → [rows, hidden]; writes this layer's kv [2, kv_heads, capacity, d]."""

@@ -17,7 +17,7 @@ def attend(start: int, end: int, kv: Tensor = KV) -> Tensor:
     """[rows, kv_heads, group, d] for the queries at [start, end)."""
     rows = end - start
     folded = QUERY[start:end].transpose(0, 1).reshape(KV_HEADS, rows * GROUP, DIM)
-    mixed = CausalAttention(rows, start, GROUP)(folded, kv)
+    mixed = CausalAttention(rows, start, GROUP, KV.dtype)(folded, kv)
     return mixed.view(KV_HEADS, rows, GROUP, DIM).transpose(0, 1)
 
 
