@@ -73,11 +73,16 @@ def ask_to_predict(key: str, question: str, options: Sequence[str]) -> Guess | N
         return made
     with st.container(border=True):
         answer = st.radio(f"**Predict.** {question}", options, index=None, key=f"{key}-options")
-        skipped = st.button("Show without guessing", key=f"{key}-skip")
-    if answer is None and not skipped:
+        # by callback: a click that is only looked at here is lost when the page runs again first
+        st.button("Show without guessing", key=f"{key}-skip", on_click=_guess, args=[key, None])
+    if answer is None:
         return None
-    made = st.session_state[_guess_key(key)] = Guess(answer)
+    _guess(key, answer)
     st.rerun()
+
+
+def _guess(key: str, answer: str | None) -> None:
+    st.session_state[_guess_key(key)] = Guess(answer)
 
 
 def show_guess(guess: Guess, right: str) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.pages_manager import PagesManager
 
 from ui.palette import Theme
 
@@ -17,6 +18,7 @@ Weight = Literal["headline", "sentence", "reply", "complaint"]
 
 def page_style() -> None:
     """Put the style sheet of `say` on the page; once in each run of a page."""
+    _go_through_app()
     st.html(f"<style>{_CSS}</style>")
 
 
@@ -39,3 +41,16 @@ def complain(text: str) -> None:
 def page_theme() -> Theme:
     """Whether the visitor sees the page light or dark."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def _go_through_app() -> None:
+    """Begin a visit again that went past app.py.
+
+    Until app.py has run once in this process, Streamlit takes pages/ for pages of its own kind: who
+    follows a link to one of them gets a list of file names for navigation.
+    """
+    begins = "visit_began" not in st.session_state
+    st.session_state["visit_began"] = True
+    if begins and PagesManager.uses_pages_directory:
+        PagesManager.uses_pages_directory = False
+        st.rerun()

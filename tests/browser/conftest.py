@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.serving import serve, watch
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +25,20 @@ def browser_type_launch_args() -> dict[str, object]:
             "--disable-background-networking",
         ],
     }
+
+
+@pytest.fixture(scope="session")
+def app() -> Iterator[str]:
+    """The address of the app: one server for all tests, as for all visitors."""
+    with serve("app.py") as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A visitor of their own, on whose page nothing may go wrong."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    wrong = watch(page)
+    yield page
+    page.close()
+    assert wrong == []

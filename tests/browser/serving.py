@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import ConsoleMessage, Page
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "build/npm/node_modules/axe-core/axe.min.js"
@@ -55,10 +55,16 @@ def watch(page: Page) -> list[str]:
         if is_wrong:
             wrong.append(message)
 
-    page.on("console", lambda message: note(message.text, message.type == "error"))
+    page.on("console", lambda message: note(message.text, is_error(message)))
     page.on("pageerror", lambda error: note(str(error)))
     page.on("request", lambda request: note(request.url, is_foreign(request.url)))
     return wrong
+
+
+def is_error(message: ConsoleMessage) -> bool:
+    """Streamlit looks for its server below the address of a page first, and does not find it."""
+    looking = message.location["url"].endswith(("/_stcore/health", "/_stcore/host-config"))
+    return message.type == "error" and not looking
 
 
 def is_foreign(url: str) -> bool:

@@ -9,22 +9,15 @@ from playwright.sync_api import Browser
 
 from benchmarks.common.hostile_page import HostilePage
 from benchmarks.common.hostile_texts import HTML, KINDS, MARKDOWN, hostile_texts
-from tests.browser.serving import serve
 
 NOT_HERE = ("surrogates", "long line")
 """The first can't be typed, the other is slow to type."""
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve("app.py") as address:
-        yield address
-
-
 @pytest.fixture
-def hostile(browser: Browser, address: str) -> Iterator[HostilePage]:
+def hostile(browser: Browser, app: str) -> Iterator[HostilePage]:
     page = browser.new_page()
-    yield HostilePage(page, address)
+    yield HostilePage(page, app)
     page.close()
 
 

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.serving import serve, violations, watch
+from tests.browser.serving import violations
 
 LOAD_MS = 90_000
 HOSTILE = '<img src=x onerror="document.title=1"> **b** ![x](http://x.y/z)'
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve("pages/inside_the_cache.py") as address:
-        yield address
+@pytest.fixture
+def address(app: str) -> str:
+    return f"{app}/inside_the_cache"
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    wrong = watch(page)
+def page(page: Page, address: str) -> Page:
     page.goto(address)
-    yield page
-    page.close()
-    assert wrong == []
+    return page
 
 
 def run_button(page: Page) -> Locator:

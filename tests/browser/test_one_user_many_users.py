@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.serving import serve, violations, watch
+from tests.browser.serving import violations
 
 LOAD_MS = 120_000
 SHOW_MS = 20_000
 RUN_MS = 280_000
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve("pages/one_user_many_users.py") as address:
-        yield address
-
-
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    wrong = watch(page)
-    yield page
-    page.close()
-    assert wrong == []
+def address(app: str) -> str:
+    return f"{app}/one_user_many_users"
 
 
 def test_it_runs_for_real_and_its_users_grow_by_keyboard(

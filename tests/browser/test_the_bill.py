@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.serving import serve, violations, watch
+from tests.browser.serving import violations
 
 LOAD_MS = 90_000
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve("pages/the_bill.py") as address:
-        yield address
+@pytest.fixture
+def address(app: str) -> str:
+    return f"{app}/the_bill"
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    wrong = watch(page)
+def page(page: Page, address: str) -> Page:
     page.goto(address)
-    yield page
-    page.close()
-    assert wrong == []
+    return page
 
 
 def test_a_prediction_reveals_the_bill_and_its_chart(page: Page) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.serving import serve, violations, watch
+from tests.browser.serving import violations, watch
 
 LOAD_MS = 60_000
 RUN_MS = 120_000
@@ -19,23 +18,8 @@ HOSTILE = (
 )
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve("app.py") as address:
-        yield address
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    wrong = watch(page)
-    yield page
-    page.close()
-    assert wrong == []
-
-
-def open_page(page: Page, address: str, query: str = "") -> None:
-    page.goto(f"{address}/?{query}")
+def open_page(page: Page, app: str, query: str = "") -> None:
+    page.goto(f"{app}/?{query}")
     expect(run_button(page)).to_be_enabled(timeout=LOAD_MS)
 
 
@@ -75,8 +59,8 @@ def kv_cells(page: Page) -> list[str]:
     return page.locator('[data-testid="stTable"]').first.locator("td").all_inner_texts()
 
 
-def test_it_opens_with_the_recorded_pair_and_its_answer_covered(page: Page, address: str) -> None:
-    open_page(page, address)
+def test_it_opens_with_the_recorded_pair_and_its_answer_covered(page: Page, app: str) -> None:
+    open_page(page, app)
     expect(stops(page)).to_have_count(9 + 1)
     expect(page.get_by_text("Recorded on")).to_have_count(0)
     page.get_by_role("button", name="Show the recorded run").click()
@@ -84,17 +68,17 @@ def test_it_opens_with_the_recorded_pair_and_its_answer_covered(page: Page, addr
     expect(page.get_by_text("Recorded on")).to_be_visible()
 
 
-def test_a_guess_reveals_and_the_gap_is_told(page: Page, address: str) -> None:
-    open_page(page, address)
+def test_a_guess_reveals_and_the_gap_is_told(page: Page, app: str) -> None:
+    open_page(page, app)
     page.locator('.fd-cell.fd-row-b[data-i="4"]').click()
     expect(headline(page)).to_contain_text("B reuses 2 of 9 tokens.")
     expect(page.get_by_text("2 tokens too late").first).to_be_visible()
 
 
 def test_typed_prompts_are_compared_run_and_exported(
-    page: Page, browser: Browser, address: str, tmp_path: Path
+    page: Page, browser: Browser, app: str, tmp_path: Path
 ) -> None:
-    open_page(page, address, "trials=1&reply=4")
+    open_page(page, app, "trials=1&reply=4")
     type_prompts(page, "The cat sat on the mat.", "The cat sat on the hat.")
     expect(stops(page)).to_have_count(7 + 1)
     run(page)
@@ -120,8 +104,8 @@ def test_typed_prompts_are_compared_run_and_exported(
     assert [url for url in wrong if not url.startswith("file:")] == []
 
 
-def test_a_link_opens_with_its_preset_and_settings(page: Page, address: str) -> None:
-    open_page(page, address, "preset=repeat&trials=2&reply=0&mode=chat")
+def test_a_link_opens_with_its_preset_and_settings(page: Page, app: str) -> None:
+    open_page(page, app, "preset=repeat&trials=2&reply=0&mode=chat")
     expect(page.get_by_role("radio", name="chat")).to_be_checked()
     run(page)
     expect(headline(page)).to_contain_text("B reuses 51 of 52 tokens")
@@ -131,13 +115,13 @@ def test_a_link_opens_with_its_preset_and_settings(page: Page, address: str) -> 
     expect(link).to_contain_text("preset=repeat&mode=chat&trials=2&reply=0")
 
 
-def test_a_link_with_nonsense_opens_as_if_it_said_nothing(page: Page, address: str) -> None:
-    open_page(page, address, "preset=%3Cscript%3E&trials=999&reply=x&mode=zzz")
+def test_a_link_with_nonsense_opens_as_if_it_said_nothing(page: Page, app: str) -> None:
+    open_page(page, app, "preset=%3Cscript%3E&trials=999&reply=x&mode=zzz")
     expect(stops(page)).to_have_count(9 + 1)
 
 
-def test_markup_in_prompts_stays_text(page: Page, address: str) -> None:
-    open_page(page, address, "trials=1&reply=4")
+def test_markup_in_prompts_stays_text(page: Page, app: str) -> None:
+    open_page(page, app, "trials=1&reply=4")
     type_prompts(page, HOSTILE, HOSTILE + " and more")
     run(page)
     expect(headline(page)).to_contain_text("B continues A: all")
@@ -145,14 +129,14 @@ def test_markup_in_prompts_stays_text(page: Page, address: str) -> None:
     assert page.title() != "1"
 
 
-def test_a_prompt_over_the_limit_is_refused_with_its_count(page: Page, address: str) -> None:
-    open_page(page, address)
+def test_a_prompt_over_the_limit_is_refused_with_its_count(page: Page, app: str) -> None:
+    open_page(page, app)
     type_prompts(page, "a", "word " * 3000)
     expect(page.get_by_text("B has 3,001 tokens; the limit is 2,048.")).to_be_visible()
 
 
-def test_stop_ends_a_run_and_the_next_one_works(page: Page, address: str) -> None:
-    open_page(page, address, "preset=long-system&trials=20&reply=0")
+def test_stop_ends_a_run_and_the_next_one_works(page: Page, app: str) -> None:
+    open_page(page, app, "preset=long-system&trials=20&reply=0")
     run_button(page).click()
     stop = page.get_by_role("button", name="Stop", exact=True)
     stop.click(timeout=RUN_MS)
@@ -160,18 +144,16 @@ def test_stop_ends_a_run_and_the_next_one_works(page: Page, address: str) -> Non
     expect(page.get_by_text("Measured here on")).to_have_count(0)
     type_prompts(page, "one two", "one three")
     page.reload()
-    open_page(page, address, "trials=1&reply=0&preset=repeat")
+    open_page(page, app, "trials=1&reply=0&preset=repeat")
     run(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_every_state_is_accessible_and_fits(
-    page: Page, address: str, scheme: str, width: int
-) -> None:
+def test_every_state_is_accessible_and_fits(page: Page, app: str, scheme: str, width: int) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     page.set_viewport_size({"width": width, "height": 844})
-    open_page(page, address)
+    open_page(page, app)
     assert violations(page) == []
     page.get_by_role("button", name="Show the recorded run").click()
     expect(page.get_by_text("Recorded on")).to_be_visible()
@@ -183,9 +165,9 @@ def test_every_state_is_accessible_and_fits(
 
 
 def test_in_a_long_prompt_the_cut_can_be_guessed_without_opening_anything(
-    page: Page, address: str
+    page: Page, app: str
 ) -> None:
-    open_page(page, address, "preset=long-system&trials=1&reply=0")
+    open_page(page, app, "preset=long-system&trials=1&reply=0")
     page.locator('button.fd-row-b[data-i="524"]').click()
     run(page)
     expect(page.get_by_text("Your guess, before token 525, is right.").first).to_be_visible()

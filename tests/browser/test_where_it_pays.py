@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from prefix_engine.sample_trace import sample_trace
-from tests.browser.serving import serve, violations, watch
+from tests.browser.serving import violations
 
 LOAD_MS = 60_000
 RUN_MS = 180_000
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve("pages/where_it_pays.py") as address:
-        yield address
+@pytest.fixture
+def address(app: str) -> str:
+    return f"{app}/where_it_pays"
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    wrong = watch(page)
+def page(page: Page, address: str) -> Page:
     page.goto(address)
     expect(run_button(page)).to_be_enabled(timeout=LOAD_MS)
-    yield page
-    page.close()
-    assert wrong == []
+    return page
 
 
 def run_button(page: Page) -> Locator:

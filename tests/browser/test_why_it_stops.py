@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.serving import serve, violations, watch
+from tests.browser.serving import violations
 
 LOAD_MS = 60_000
 RUN_MS = 120_000
 MARKUP = '<b>SF</b> <img src=x onerror="document.title=1"> **b** ![x](http://x.y/z) the same again'
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with serve("pages/why_it_stops.py") as address:
-        yield address
-
-
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    wrong = watch(page)
-    yield page
-    page.close()
-    assert wrong == []
+def address(app: str) -> str:
+    return f"{app}/why_it_stops"
 
 
 def open_page(page: Page, address: str) -> None:

@@ -1,0 +1,115 @@
+"""A room in Chromium on the real model: a host, members, and what each of them may see."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.serving import violations, watch
+
+LOAD_MS = 60_000
+RUN_MS = 120_000
+HOSTILE = "Is <b>aspirin</b> **fine**? <img src=x onerror='document.title=1'>"
+
+Visit = Callable[[str], Page]
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Opens an address as one more visitor."""
+    pages: list[Page] = []
+    wrong: list[list[str]] = []
+
+    def open_(address: str) -> Page:
+        page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+        pages.append(page)
+        wrong.append(watch(page))
+        page.goto(address)
+        return page
+
+    yield open_
+    for page in pages:
+        page.context.close()
+    assert not any(wrong)
+
+
+@pytest.fixture
+def host(page: Page, app: str) -> Page:
+    """Who has just opened a room; it is ended when the test is over."""
+    page.goto(f"{app}/room")
+    page.get_by_role("button", name="Open", exact=True).click(timeout=LOAD_MS)
+    expect(page.get_by_text("Code of this room")).to_be_visible(timeout=LOAD_MS)
+    return page
+
+
+def join_link(host: Page) -> str:
+    return host.locator("code").first.inner_text().strip()
+
+
+def ask(member: Page, question: str, prediction: str) -> None:
+    member.get_by_label("Your question").fill(question, timeout=LOAD_MS)
+    member.get_by_label("Your question").press("Control+Enter")
+    member.get_by_text(prediction, exact=True).first.click()
+    ask_button = member.get_by_role("button", name=re.compile("^Ask"))
+    expect(ask_button).to_be_enabled(timeout=LOAD_MS)
+    ask_button.click()
+    expect(member.get_by_text("Your request is number")).to_be_visible(timeout=RUN_MS)
+
+
+def end(host: Page) -> None:
+    host.get_by_role("button", name="End the room").click()
+    host.get_by_role("button", name="End it now").click()
+    expect(host.get_by_role("button", name="Open", exact=True)).to_be_visible(timeout=LOAD_MS)
+
+
+def test_a_class_asks_predicts_and_sees_what_the_host_reveals(host: Page, visit: Visit) -> None:
+    link = join_link(host)
+    ann, ben = visit(link), visit(link)
+    ask(ann, "Do you ship abroad?", "nothing")
+    ask(ben, HOSTILE, "the system prompt")
+    expect(ben.get_by_text("Code of this room")).to_have_count(0)
+    expect(ben.get_by_text("2 asked. What was reused is revealed by the host.")).to_be_visible()
+    host.get_by_text("Reveal what was reused").click()
+    expect(ben.get_by_text("Your request, number 2: 139 of")).to_be_visible(timeout=LOAD_MS)
+    expect(ann.get_by_text("(✓ right)")).to_be_visible(timeout=LOAD_MS)
+    expect(ann.get_by_text("Questions", exact=True)).to_have_count(0)
+    host.get_by_text("Show the questions to everybody").click()
+    expect(ann.get_by_text("Questions", exact=True)).to_be_visible(timeout=LOAD_MS)
+    assert violations(ann) == []
+    assert ann.title() != "1" and ann.locator("img[src='x']").count() == 0
+    end(host)
+    expect(ann.get_by_text("it has ended, or never was")).to_be_visible(timeout=LOAD_MS)
+
+
+def test_what_is_no_room_and_no_key_opens_nothing(host: Page, visit: Visit, app: str) -> None:
+    nobody = visit(f"{app}/room?room=<script>&host=x")
+    expect(nobody.get_by_text("There is no room '<SCRIPT>'")).to_be_visible(timeout=LOAD_MS)
+    member = visit(f"{join_link(host)}&host=wrong")
+    expect(member.get_by_label("Your question")).to_be_visible(timeout=LOAD_MS)
+    expect(member.get_by_text("End the room")).to_have_count(0)
+    end(host)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_door_and_board_are_accessible_and_fit(
+    page: Page, app: str, scheme: str, width: int, visit: Visit
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(f"{app}/room")
+    open_button = page.get_by_role("button", name="Open", exact=True)
+    expect(open_button).to_be_enabled(timeout=LOAD_MS)
+    assert violations(page) == []
+    open_button.click()
+    expect(page.get_by_text("Code of this room")).to_be_visible(timeout=LOAD_MS)
+    ask(visit(join_link(page)), "Are you open today?", "nothing")
+    page.get_by_text("Reveal what was reused").click()
+    expect(page.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
+    expect(page.locator(".js-plotly-plot").nth(2)).to_be_visible(timeout=LOAD_MS)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    end(page)

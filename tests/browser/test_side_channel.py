@@ -1,0 +1,77 @@
+"""The side channel in Chromium on the real model: predict, listen, read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.serving import violations
+
+LOAD_MS = 60_000
+RUN_MS = 180_000
+
+
+@pytest.fixture
+def address(app: str) -> str:
+    return f"{app}/side_channel"
+
+
+def test_the_prediction_comes_before_what_the_times_tell(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_text("drawn by lot")).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("Recorded on")).to_have_count(0)
+    page.get_by_text("No, the answers stay hidden").click()
+    expect(page.get_by_text("Your prediction: No, the answers stay hidden")).to_be_visible()
+    expect(page.get_by_text("Recorded on")).to_be_visible()
+
+
+def test_an_own_run_finds_the_whole_question_only_where_nothing_is_salted(
+    page: Page, address: str, tmp_path: Path
+) -> None:
+    page.goto(address)
+    page.get_by_role("button", name="Show without guessing").click(timeout=LOAD_MS)
+    page.get_by_role("button", name=re.compile("^Run it here")).click(timeout=LOAD_MS)
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Result as JSON").click()
+    download.value.save_as(tmp_path / "result.json")
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["result"]
+    for heard, expected in (
+        (result["shared"], {result["shared"]["secret"]}),
+        (result["salted"], set()),
+    ):
+        whole = {p["question"] for p in heard["probes"] if p["reused"] == p["tokens"] - 1}
+        assert whole == expected
+
+
+def found_whole(heard: dict[str, Any]) -> set[int]:
+    """The questions of which all but the last token was found in the cache."""
+    return {p["question"] for p in heard["probes"] if p["reused"] == p["tokens"] - 1}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_covered_and_answered_it_is_accessible_and_fits(
+    page: Page, address: str, scheme: str, width: int
+) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(address)
+    expect(page.get_by_role("button", name=re.compile("^Show without"))).to_be_visible(
+        timeout=LOAD_MS
+    )
+    expect(page.get_by_text("●").first).to_be_visible(timeout=LOAD_MS)
+    assert violations(page) == []
+    page.get_by_role("button", name="Show without guessing").click()
+    for table in page.get_by_text("The same as a table").all():
+        table.click()
+    expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=LOAD_MS)
+    expect(page.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=LOAD_MS)
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
