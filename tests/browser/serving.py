@@ -81,3 +81,12 @@ def violations(page: Page) -> list[str]:
         "  (one) => one.id + ': ' + one.nodes.map((node) => node.html).join(' | '))"
     )
     return found
+
+
+def check_looks(page: Page, widths: tuple[int, ...] = (390, 1280)) -> None:
+    """Whether the page as it stands is accessible, and fits without scrolling sideways."""
+    height = (page.viewport_size or {"height": 844})["height"]
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=10_000)
+        assert violations(page) == [], f"{width} pixels wide"
