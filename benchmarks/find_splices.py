@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from prefix_engine.lessons.splice import Splice, pick_two
+from prefix_engine.lessons.why_it_stops import find_out
 from prefix_engine.loading import load_engine
 from prefix_engine.measured import stamp, to_json
 from prefix_engine.settings import Settings
-from prefix_engine.splice import Splice, pick_two
-from prefix_engine.why_it_stops import find_out
 
 FILE = Path(__file__).parent.parent / "assets" / "splices.json"
 

@@ -1,9 +1,9 @@
 """What the prefix index costs by itself, without a model: `python -m benchmarks.index`.
 
 Lookups against 10² to 10⁵ stored prompts of 1,000 tokens, lookups of prompts of 100 to 100,000
-tokens, and evictions against the size of the tree. With `--trace FILE` (a Mooncake trace, see
-`prefix_engine/trace.py`) also how many requests a second the index takes and what it finds at
-several budgets; with `--partial-last-block` by the counting that takes a trace's ids as they are.
+tokens, and evictions against the size of the tree. With `--trace FILE` (a Mooncake trace) also how
+many requests a second the index takes and what it finds at several budgets; with
+`--partial-last-block` by the counting that takes a trace's ids as they are.
 
 The stored prompts are built like real ones: each begins with one of 100 system prompts of 500
 tokens and goes on with 500 tokens of its own. Token ids are random; for KV only lengths are kept,
@@ -40,7 +40,7 @@ from benchmarks.common.random_prompts import (
 from benchmarks.common.results import Spread, add_json_option, header, report, write
 from prefix_engine.cache import RadixCache, count_tokens
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.trace import Eviction, Trace, read_trace, replay
+from prefix_engine.lessons.trace import Eviction, Trace, read_trace, replay
 
 NEW_TOKENS = 20
 SIZES = (100, 1_000, 10_000, 100_000)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from prefix_engine.engines import Pair, count_all
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.glyphs import quoted
-from prefix_engine.growth import Growth, closest_pair, grow
-from prefix_engine.growth_verdict import (
+from prefix_engine.lessons.engines import Pair, count_all
+from prefix_engine.lessons.growth import Growth, closest_pair, grow
+from prefix_engine.lessons.growth_verdict import (
     first_eviction,
     first_to_go,
     memory,
@@ -20,7 +20,7 @@ from prefix_engine.growth_verdict import (
     request_name,
     what_happened,
 )
-from prefix_engine.lens import look_through
+from prefix_engine.lessons.lens import look_through
 from ui.chapter import (
     Found,
     Guess,
@@ -37,10 +37,10 @@ from ui.chapter import (
     show_outcome,
     show_provenance,
 )
-from ui.lens_chart import engines_chart, lens_chart, rules_in_words, steps_table
-from ui.sequence import Plan, ask_for_plan, plan_of
+from ui.lessons.lens_chart import engines_chart, lens_chart, rules_in_words, steps_table
+from ui.lessons.sequence import Plan, ask_for_plan, plan_of
+from ui.lessons.tree import tree_payload, tree_picture
 from ui.text import complain, page_theme, say
-from ui.tree import tree_payload, tree_picture
 from ui.wording import tokens
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from prefix_engine.crowd import Crowd, Who, measure_crowd, sharing
 from prefix_engine.errors import PrefixEngineError
+from prefix_engine.lessons.crowd import Crowd, Who, measure_crowd, sharing
 from ui.chapter import (
     Found,
     Guess,
@@ -22,9 +22,9 @@ from ui.chapter import (
     show_outcome,
     show_provenance,
 )
-from ui.crowd import MOST_USERS, ROUNDS, SCALE, USERS, load_material
-from ui.crowd_chart import arms_chart, ttft_chart, users_chart
-from ui.crowd_words import (
+from ui.lessons.crowd import MOST_USERS, ROUNDS, SCALE, USERS, load_material
+from ui.lessons.crowd_chart import arms_chart, ttft_chart, users_chart
+from ui.lessons.crowd_words import (
     ANSWERS,
     LIMITS,
     MEANINGS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.ordering import Orders, measure_orders
+from prefix_engine.lessons.ordering import Orders, measure_orders
 from ui.chapter import (
     Found,
     Guess,
@@ -22,9 +22,9 @@ from ui.chapter import (
     show_outcome,
     show_provenance,
 )
-from ui.ordering_chart import parts_chart, places_chart, ttft_chart
-from ui.ordering_editor import OrderingInputs, ask_for_order
-from ui.ordering_words import (
+from ui.lessons.ordering_chart import parts_chart, places_chart, ttft_chart
+from ui.lessons.ordering_editor import OrderingInputs, ask_for_order
+from ui.lessons.ordering_words import (
     LIMITS,
     SHARES,
     at_the_front,
@@ -35,7 +35,7 @@ from ui.ordering_words import (
     share_in_words,
     speed_in_words,
 )
-from ui.parts import load_parts
+from ui.lessons.parts import load_parts
 from ui.text import complain, page_theme, say
 
 NAME = "put_novel_tokens_late"

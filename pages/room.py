@@ -10,10 +10,10 @@ from prefix_engine.errors import PrefixEngineError
 from prefix_engine.room import PREDICTIONS, Branch, NoRoom, Room, RoomRequest
 from ui.board import show_board
 from ui.chapter import open_page, run_button, show_limits
+from ui.lessons.side_channel import load_shop
 from ui.progress import Progress, visitor
 from ui.room_links import host_link, join_link
 from ui.server import ready_engine, server
-from ui.side_channel import load_shop
 from ui.text import complain, say
 from ui.wording import milliseconds, tokens
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.heard import Eavesdropping, SideChannel
+from prefix_engine.lessons.heard import Eavesdropping, SideChannel
 from ui.chapter import (
     ask_to_predict,
     keep,
@@ -19,8 +19,8 @@ from ui.chapter import (
     show_limits,
     show_provenance,
 )
-from ui.side_channel import ROUNDS, Shop, load_shop
-from ui.side_channel_chart import eavesdropping_chart
+from ui.lessons.side_channel import ROUNDS, Shop, load_shop
+from ui.lessons.side_channel_chart import eavesdropping_chart
 from ui.text import complain, page_theme, say
 
 NAME = "side_channel"
@@ -66,7 +66,7 @@ def main() -> None:
     if guess is None:
         return
     if run_button(engine) and engine is not None:
-        from prefix_engine.eavesdrop import open_and_close
+        from prefix_engine.lessons.eavesdrop import open_and_close
 
         keep(
             NAME,

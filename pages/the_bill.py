@@ -6,12 +6,21 @@ from decimal import Decimal
 
 import streamlit as st
 
-from prefix_engine.billing import Bill, bills, break_even, what_would_change
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.prices import Evidence, Rule, load_prices
-from ui.bill_chart import bill_table, cost_chart, rule_table
-from ui.bill_inputs import NAME, Asked, ask_for_traffic
-from ui.bill_words import (
+from prefix_engine.lessons.billing import Bill, bills, break_even, outcome, what_would_change
+from prefix_engine.lessons.prices import Evidence, Rule, load_prices
+from ui.chapter import (
+    ask_to_predict,
+    offer_json,
+    open_page,
+    show_chart,
+    show_guess,
+    show_limits,
+    show_outcome,
+)
+from ui.lessons.bill_chart import bill_table, cost_chart, rule_table
+from ui.lessons.bill_inputs import NAME, Asked, ask_for_traffic
+from ui.lessons.bill_words import (
     change,
     evidence_legend,
     formula,
@@ -21,15 +30,6 @@ from ui.bill_words import (
     output,
     unverified,
     usage,
-)
-from ui.chapter import (
-    ask_to_predict,
-    offer_json,
-    open_page,
-    show_chart,
-    show_guess,
-    show_limits,
-    show_outcome,
 )
 from ui.text import complain, page_theme, say
 
@@ -148,15 +148,8 @@ def show_all(rules: tuple[Rule, ...], made: list[Bill]) -> None:
         "Amounts in “input tokens” are for rules whose price is not in the file: 1 is the price of "
         "one uncached input token. The rules stand in assets/prices.toml, to be edited by hand."
     )
-    cheaper = [bill for bill in made if bill.rule.cached_price < bill.rule.plain_price]
-    smaller = [bill for bill in made if bill.cost < bill.without]
-    show_outcome(
-        len(cheaper) == len(made),
-        f"{len(cheaper)} of {len(made)} rules price a hit below a fresh input token. The whole "
-        f"bill of these requests is smaller under {len(smaller)} of them. The prices are as read, "
-        "so this is what vendors say they charge. That a hit feels near-instant, and that reuse is "
-        "why it is cheaper, is not tested here.",
-    )
+    held, sentence = outcome(made)
+    show_outcome(held, sentence, witness="price list")
 
 
 main()

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.workload_verdict import options
-from prefix_engine.workloads import Workload, WorkloadRun, load_workloads, run_workload
+from prefix_engine.lessons.workload_verdict import options
+from prefix_engine.lessons.workloads import Workload, WorkloadRun, load_workloads, run_workload
 from ui.chapter import ask_to_predict, measure, open_page, run_button
+from ui.lessons.trace_replay import show_trace
+from ui.lessons.workload_player import SLIDER_WIDTH, reveal_all, show_requests, show_run
+from ui.lessons.workload_runs import find_run, keep_run
 from ui.text import complain, say
-from ui.trace_replay import show_trace
-from ui.workload_player import SLIDER_WIDTH, reveal_all, show_requests, show_run
-from ui.workload_runs import find_run, keep_run
 
 if TYPE_CHECKING:
     from prefix_engine.engine import Engine

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from prefix_engine.divergence_verdict import Answer, judge
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.why_it_stops import WhyItStops, find_out
+from prefix_engine.lessons.divergence_verdict import Answer, judge
+from prefix_engine.lessons.why_it_stops import WhyItStops, find_out
 from ui.chapter import (
     Found,
     Guess,
@@ -24,9 +24,9 @@ from ui.chapter import (
     show_outcome,
     show_provenance,
 )
-from ui.divergence_view import show_divergence
-from ui.pair import ask_for_pair
-from ui.splice_view import show_search, show_splice
+from ui.lessons.divergence_view import show_divergence
+from ui.lessons.pair import ask_for_pair
+from ui.lessons.splice_view import show_search, show_splice
 from ui.text import complain, say
 
 if TYPE_CHECKING:

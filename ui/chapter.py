@@ -139,12 +139,12 @@ def show_chart(chart: Chart, key: str) -> None:
         st.table(chart.table, alt=chart.alt)
 
 
-def show_outcome(held: bool | None, sentence: str) -> None:
-    """Whether what was seen bears the quoted sentence out; None where it can't tell."""
+def show_outcome(held: bool | None, sentence: str, witness: str = "run") -> None:
+    """Whether the witness bears the quoted sentence out; None where it can't tell."""
     verdict = {
-        True: "✓ The run bears the sentence out.",
-        False: "✗ The run does not bear the sentence out.",
-        None: "? This run can't tell.",
+        True: f"✓ The {witness} bears the sentence out.",
+        False: f"✗ The {witness} does not bear the sentence out.",
+        None: f"? This {witness} can't tell.",
     }[held]
     with st.container(border=True):
         st.markdown(f"**{verdict}**")

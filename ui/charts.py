@@ -75,7 +75,7 @@ def stage_chart(run: Run, theme: Theme = "light") -> Chart:
         barmode="stack",
         xaxis=milliseconds_axis("median of each stage, ms", theme),
         yaxis={"automargin": True, "tickfont": text_font(theme)},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "traceorder": "normal"},
+        legend=legend(theme),
         height=270,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
     )
@@ -92,17 +92,31 @@ def stage_chart(run: Run, theme: Theme = "light") -> Chart:
 
 def milliseconds_axis(title: str, theme: Theme) -> dict[str, object]:
     """An axis of times in ms, from zero."""
+    return axis(title, theme) | {"rangemode": "tozero"}
+
+
+def axis(title: str | None, theme: Theme) -> dict[str, object]:
+    """An axis in the page's ink, with room for its labels; a title if there is one."""
+    font = text_font(theme)
+    named = {"title": {"text": title, "font": font}} if title else {}
+    return {"tickfont": font, "automargin": True, **named}
+
+
+def legend(theme: Theme) -> dict[str, object]:
+    """A legend in a line above the picture, in the order in which things were added."""
     return {
-        "title": {"text": title, "font": text_font(theme)},
-        "tickfont": text_font(theme),
-        "rangemode": "tozero",
-        "automargin": True,
+        "orientation": "h",
+        "yanchor": "bottom",
+        "y": 1.02,
+        "x": 0,
+        "traceorder": "normal",
+        "font": text_font(theme),
     }
 
 
-def text_font(theme: Theme) -> dict[str, object]:
+def text_font(theme: Theme, size: int = 14) -> dict[str, object]:
     """Said for each axis: Streamlit's chart theme sets its own, fainter, where nothing is said."""
-    return {"size": 14, "color": INK[theme]}
+    return {"size": size, "color": INK[theme]}
 
 
 def _counted(run: Run, arm: Arm) -> list[Trial]:

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from prefix_engine.room import Board, Branch, RoomRequest
-from ui.charts import Chart, milliseconds_axis, text_font
+from ui.charts import Chart, axis, legend, milliseconds_axis, text_font
 from ui.palette import ARM_COLOUR, GROUND, NEW, REUSED, Theme
 from ui.wording import milliseconds, tokens
 
@@ -52,14 +52,9 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
     _add(figure, misses, "nothing reused", ARM_COLOUR["cold"], "square")
     _add(figure, hits, "hit", ARM_COLOUR["hit"], "circle")
     figure.update_layout(
-        xaxis={
-            "title": {"text": "request", "font": text_font(theme)},
-            "tickfont": text_font(theme),
-            "tickformat": "d",
-            "automargin": True,
-        },
+        xaxis=axis("request", theme) | {"tickformat": "d"},
         yaxis=milliseconds_axis("time to first token, ms", theme),
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "font": text_font(theme)},
+        legend=legend(theme),
         showlegend=True,
         height=340,
         margin={"l": 8, "r": 24, "t": 8, "b": 8},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.common.results import Spread
-from prefix_engine.trace import BLOCK_TOKENS, Replay
+from prefix_engine.lessons.trace import BLOCK_TOKENS, Replay
 
 
 @dataclass(frozen=True)

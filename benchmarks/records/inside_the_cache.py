@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from prefix_engine.engine import Engine
-from prefix_engine.growth import grow
+from prefix_engine.lessons.growth import grow
 from prefix_engine.measured import stamp, to_json
-from ui.sequence import DEFAULT_BUDGET, DEFAULT_REQUESTS
+from ui.lessons.sequence import DEFAULT_BUDGET, DEFAULT_REQUESTS
 
 
 def make(engine: Engine) -> str:

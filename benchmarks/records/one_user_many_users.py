@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prefix_engine.crowd import measure_crowd
 from prefix_engine.engine import Engine
+from prefix_engine.lessons.crowd import measure_crowd
 from prefix_engine.measured import stamp, to_json
-from ui.crowd import ROUNDS, USERS, load_material
+from ui.lessons.crowd import ROUNDS, USERS, load_material
 
 
 def make(engine: Engine) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from prefix_engine.engine import Engine
+from prefix_engine.lessons.ordering import measure_orders
 from prefix_engine.measured import stamp, to_json
-from prefix_engine.ordering import measure_orders
-from ui.parts import MOVED, ROUNDS, load_parts, opening
+from ui.lessons.parts import MOVED, ROUNDS, load_parts, opening
 
 
 def make(engine: Engine) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from prefix_engine.eavesdrop import open_and_close
 from prefix_engine.engine import Engine
+from prefix_engine.lessons.eavesdrop import open_and_close
 from prefix_engine.measured import stamp, to_json
-from ui.side_channel import ROUNDS, load_shop
+from ui.lessons.side_channel import ROUNDS, load_shop
 
 
 def make(engine: Engine) -> str:

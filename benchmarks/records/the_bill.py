@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prefix_engine.lessons.token_count import Counted, count_tokens
 from prefix_engine.measured import stamp, to_json
-from prefix_engine.token_count import Counted, count_tokens
 from ui.presets import load_presets
 
 if TYPE_CHECKING:

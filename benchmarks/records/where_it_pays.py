@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prefix_engine.lessons.workloads import WorkloadRuns, load_workloads, run_workload
 from prefix_engine.measured import stamp, to_json
-from prefix_engine.workloads import WorkloadRuns, load_workloads, run_workload
 
 if TYPE_CHECKING:
     from prefix_engine.engine import Engine

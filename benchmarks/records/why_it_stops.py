@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prefix_engine.lessons.why_it_stops import find_out
 from prefix_engine.measured import stamp, to_json
-from prefix_engine.why_it_stops import find_out
 from ui.presets import load_presets
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from prefix_engine.sample_trace import sample_trace
+from prefix_engine.lessons.sample_trace import sample_trace
 from tests.browser.serving import check_looks
 
 LOAD_MS = 60_000

@@ -70,7 +70,7 @@ def test_a_clicked_cell_tells_its_numbers(page: Page, address: str) -> None:
     layer.fill("0")
     layer.press("Enter")
     expect(cell(page)).to_contain_text("Layer 0, token 9 of B")
-    expect(cell(page)).to_contain_text("the keys differ by 0 %, the values by 0 %.")
+    expect(cell(page)).to_contain_text("the keys differ by 0%, the values by 0%.")
 
 
 def test_own_text_is_run_and_exported_as_shown(page: Page, address: str, tmp_path: Path) -> None:

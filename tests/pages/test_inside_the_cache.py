@@ -10,13 +10,13 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from prefix_engine.growth import Growth, grow
-from prefix_engine.growth_verdict import overall
+from prefix_engine.lessons.growth import Growth, grow
+from prefix_engine.lessons.growth_verdict import overall
 from prefix_engine.loading import load_engine
 from prefix_engine.measured import from_json
 from prefix_engine.settings import Settings
+from ui.lessons.sequence import DEFAULT_BUDGET, DEFAULT_REQUESTS, MAX_REQUESTS, Plan, plan_of
 from ui.recorded import FOLDER
-from ui.sequence import DEFAULT_BUDGET, DEFAULT_REQUESTS, MAX_REQUESTS, Plan, plan_of
 from ui.server import Loading, Server
 
 ROOT = Path(__file__).parents[2]

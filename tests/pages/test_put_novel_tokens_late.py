@@ -50,7 +50,7 @@ def test_it_opens_covered_and_the_recording_answers_a_guess(
     assert not app.exception
     assert app.button(key="run").disabled
     assert "Recorded on" not in words(app)
-    app.radio[-1].set_value("Most: 50 to 90 %").run()
+    app.radio[-1].set_value("Most: 50 to 90%").run()
     assert "Recorded on" in words(app)
     assert "✗ it is: Almost nothing" in words(app)
     assert "The run bears the sentence out." in words(app)

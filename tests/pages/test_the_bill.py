@@ -11,12 +11,12 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.records.the_bill import count
-from prefix_engine import prices
+from prefix_engine.lessons import prices
+from prefix_engine.lessons.token_count import Counted
+from prefix_engine.lessons.workloads import WorkloadRuns
 from prefix_engine.loading import load_engine
 from prefix_engine.measured import from_json
 from prefix_engine.settings import Settings
-from prefix_engine.token_count import Counted
-from prefix_engine.workloads import WorkloadRuns
 from ui.recorded import FOLDER
 from ui.server import Loading, Server
 
@@ -80,7 +80,7 @@ def test_nothing_is_revealed_before_the_prediction(monkeypatch: pytest.MonkeyPat
 def test_it_bills_without_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     app = revealed(opened(monkeypatch))
     # 5,000 x 6.25 + 19 x 5,000 x 0.5 + 20 x 100 x 5 of a million, against 20 x 5,100 x 5
-    assert "costs 0.08875 USD instead of 0.51 USD: 82.6 % less." in words(app)
+    assert "costs 0.08875 USD instead of 0.51 USD: 82.6% less." in words(app)
     assert "The answers cost 0.1 USD more, cached or not." in words(app)
     assert "Calculated, not measured · prices as read on 2026-11-24" in words(app)
 

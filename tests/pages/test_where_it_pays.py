@@ -10,9 +10,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import prefix_engine.workloads
-from prefix_engine.sample_trace import sample_trace
-from prefix_engine.workloads import Turn, Workload
+import prefix_engine.lessons.workloads
+from prefix_engine.lessons.sample_trace import sample_trace
+from prefix_engine.lessons.workloads import Turn, Workload
 from tests.tiny_engine import tiny_engine
 from ui.server import Loading, Server
 
@@ -111,7 +111,7 @@ def test_a_run_of_ones_own_is_shown_whole_and_leaves_nothing_stored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engine = tiny_engine()
-    monkeypatch.setattr(prefix_engine.workloads, "load_workloads", lambda: {"small": SMALL})
+    monkeypatch.setattr(prefix_engine.lessons.workloads, "load_workloads", lambda: {"small": SMALL})
     app = opened(monkeypatch, engine)
     assert "This workload was not run yet: run it here." in words(app)
     button(app, "Run it here").click().run()

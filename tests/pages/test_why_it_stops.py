@@ -119,7 +119,7 @@ def test_a_cell_can_be_picked_by_keyboard(monkeypatch: pytest.MonkeyPatch) -> No
     assert "Layer 1, token 4 of B, “·today”" in words(app)
     app.number_input(key="cell-layer").set_value(0).run()
     assert "Layer 0, token 4 of B, “·today”" in words(app)
-    assert "the keys differ by 0 %, the values by 0 %." in words(app)
+    assert "the keys differ by 0%, the values by 0%." in words(app)
 
 
 def test_bad_input_gets_a_sentence_and_loses_nothing(

@@ -1,0 +1,219 @@
+"""A stream of requests, each timed with the prefix cache and without it.
+
+A round serves the requests in order, in namespaces of its own that are empty at its start. Each
+request is computed twice, in random order: with the cache (look up, compute the rest, store) and
+without it (look up nothing, compute everything, store nothing). So what a request finds is what
+those before it left, and computing it without the cache changes nothing for those after it.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefix_engine.compare import common_prefix, reusable
+from prefix_engine.errors import EmptyPrompt
+from prefix_engine.lessons.served import Served as Served
+from prefix_engine.lessons.served import ServedTrial as ServedTrial
+from prefix_engine.lessons.served import Stream as Stream
+from prefix_engine.speed import Arm, Trial, is_disturbed
+from prefix_engine.tokenizer import Prompt
+from prefix_engine.watch import Watch
+
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine, Prefill
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request of a stream; `user` is who sends it, where that matters."""
+
+    name: str
+    prompt: Prompt
+    user: str = ""
+
+
+NamespaceOf = Callable[[Asked], str]
+"""Requests of one namespace share what is stored; those of another find nothing of it."""
+
+
+def serve(
+    engine: Engine,
+    asked: Sequence[Asked],
+    rounds: int,
+    watch: Watch | None = None,
+    *,
+    namespace_of: NamespaceOf | None = None,
+    seed: int | None = None,
+) -> Stream:
+    """Serve the requests in `rounds` rounds, after a warm-up that is discarded.
+
+    The warm-up computes the longest request without the cache and with it. Without `namespace_of`
+    all requests share. What each reuses is checked against the rule. All that was stored is dropped
+    again, whatever happens. Raises `EmptyPrompt`, `PromptTooLong` and `TextError` before anything
+    is computed, then `WrongReuse` and what the watch raises.
+    """
+    if rounds < 1:
+        raise ValueError(f"a stream is served in at least 1 round, not {rounds}")
+    ids = [_checked_ids(engine, one) for one in asked]
+    dice = random.Random(seed)
+    progress = _Progress(watch or Watch(), of=2 * rounds * len(asked) + 2)
+    evicted_before = engine.cache.stats.evicted_tokens
+    if asked:
+        longest = max(zip(asked, ids, strict=True), key=lambda pair: len(pair[1]))
+        with _opened(engine, namespace_of, dice, progress) as warm_up:
+            warm_up.serve(*longest, "Warm-up")
+    pairs: list[list[_Pair]] = [[] for _ in asked]
+    for number in range(1, rounds + 1):
+        with _opened(engine, namespace_of, dice, progress) as one_round:
+            for request, tokens, made in zip(asked, ids, pairs, strict=True):
+                name = f"Round {number} of {rounds}, {request.name}"
+                made.append(one_round.serve(request, tokens, name))
+    return Stream(
+        requests=tuple(
+            _served(request, len(tokens), made)
+            for request, tokens, made in zip(asked, ids, pairs, strict=True)
+        ),
+        block_size=engine.cache.block_size,
+        evicted_tokens=engine.cache.stats.evicted_tokens - evicted_before,
+    )
+
+
+def _checked_ids(engine: Engine, request: Asked) -> Ids:
+    ids = tuple(engine.tokenizer.encode(request.prompt))
+    if not ids:
+        raise EmptyPrompt(f'"{request.name}" is empty: give it at least one character.')
+    engine.check_length(len(ids), f'"{request.name}"')
+    return ids
+
+
+class _Progress:
+    """Tells what comes next and takes a turn for it, for each of so many trials."""
+
+    def __init__(self, watch: Watch, of: int) -> None:
+        self.on_step = watch.on_step
+        self._watch, self._of, self._done = watch, of, 0
+
+    @contextmanager
+    def trial(self, what: str) -> Iterator[None]:
+        self._watch.tell(self._done / self._of, what)
+        with self._watch.turn():
+            yield
+        self._done += 1
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """One request in one round: `shared` by the rule, and both ways to compute it."""
+
+    shared: int
+    hit: Prefill
+    cold: Prefill
+
+
+class _Round:
+    """Serves requests in namespaces that nobody else has, and knows what was stored there."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        namespace_of: NamespaceOf | None,
+        dice: random.Random,
+        progress: _Progress,
+    ) -> None:
+        self._engine, self._namespace_of = engine, namespace_of
+        self._dice, self._progress = dice, progress
+        self._name = f"stream-{uuid.uuid4().hex}"
+        self._stored: dict[str, list[Ids]] = {}
+        self._evicted_before = engine.cache.stats.evicted_tokens
+
+    def serve(self, request: Asked, ids: Ids, name: str) -> _Pair:
+        """Compute one request with the cache and without it, in random order."""
+        namespace = self._name
+        if self._namespace_of is not None:
+            namespace += f"-{self._namespace_of(request)}"
+        stored = self._stored.setdefault(namespace, [])
+        shared = max((common_prefix(ids, earlier) for earlier in stored), default=0)
+        arms = [Arm.HIT, Arm.COLD]
+        self._dice.shuffle(arms)
+        made = {arm: self._prefill(arm, request, namespace, name) for arm in arms}
+        self._check_reuse(request, made[Arm.HIT], shared)
+        self._check_reuse(request, made[Arm.COLD], 0)
+        if not made[Arm.HIT].insert.refused:
+            stored.append(ids)
+        return _Pair(shared, made[Arm.HIT], made[Arm.COLD])
+
+    def _prefill(self, arm: Arm, request: Asked, namespace: str, name: str) -> Prefill:
+        with_cache = arm is Arm.HIT
+        how = "with the cache" if with_cache else "without it"
+        with self._progress.trial(f"{name}, {how}"):
+            return self._engine.prefill(
+                request.prompt,
+                namespace=namespace,
+                read=with_cache,
+                store=with_cache,
+                on_step=self._progress.on_step,
+            )
+
+    def _check_reuse(self, request: Asked, prefill: Prefill, shared: int) -> None:
+        """Exactly what the rule says; once something was evicted, no more than that."""
+        block = self._engine.cache.block_size
+        expected = reusable(shared, len(prefill.ids), block)
+        evicted = self._engine.cache.stats.evicted_tokens > self._evicted_before
+        fewer = prefill.reused < expected and prefill.reused % block == 0
+        if not (prefill.reused == expected or (evicted and fewer)):
+            from prefix_engine.trials import WrongReuse  # brings torch, as the engine has by now
+
+            raise WrongReuse(
+                f'"{request.name}" reused {prefill.reused} tokens where the rule says {expected}.'
+            )
+
+    def clear(self) -> None:
+        """Drop all that was stored; the other namespaces too, where one can't be cleared."""
+        with ExitStack() as every_one:
+            for namespace in self._stored:
+                every_one.callback(self._engine.cache.clear, namespace)
+
+
+@contextmanager
+def _opened(
+    engine: Engine, namespace_of: NamespaceOf | None, dice: random.Random, progress: _Progress
+) -> Iterator[_Round]:
+    opened = _Round(engine, namespace_of, dice, progress)
+    try:
+        yield opened
+    finally:
+        opened.clear()
+
+
+def _served(request: Asked, tokens: int, pairs: Sequence[_Pair]) -> Served:
+    hits = [Trial(n, Arm.HIT, p.hit.reused, p.hit.timing) for n, p in enumerate(pairs, 1)]
+    colds = [Trial(n, Arm.COLD, 0, p.cold.timing) for n, p in enumerate(pairs, 1)]
+    return Served(
+        name=request.name,
+        user=request.user,
+        tokens=tokens,
+        reused=min(hit.reused for hit in hits),
+        shared=max(pair.shared for pair in pairs),
+        trials=tuple(
+            ServedTrial(
+                round=hit.round,
+                reused=hit.reused,
+                ttft_s=hit.ttft_s,
+                cold_ttft_s=cold.ttft_s,
+                cpu_over_wall=hit.timing.cpu_over_wall,
+                cold_cpu_over_wall=cold.timing.cpu_over_wall,
+                store_s=pair.hit.store_s,
+                refused=pair.hit.insert.refused,
+                ttft_disturbed=is_disturbed(hit, hits),
+                cold_disturbed=is_disturbed(cold, colds),
+            )
+            for hit, cold, pair in zip(hits, colds, pairs, strict=True)
+        ),
+    )

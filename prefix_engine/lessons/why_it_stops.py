@@ -1,0 +1,52 @@
+"""Why reuse stops at the first difference: the KV behind it, and what a wrong reuse would say."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefix_engine.lessons.divergence import Divergence, diverge
+from prefix_engine.lessons.splice import Splice, ignore, splice
+from prefix_engine.watch import Watch
+
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine, Request
+
+
+@dataclass(frozen=True)
+class WhyItStops:
+    """What two prompts' KV has in common; `splice` is None where no positions line up."""
+
+    divergence: Divergence
+    splice: Splice | None
+
+
+def find_out(engine: Engine, a: str, b: str, watch: Watch | None = None) -> WhyItStops:
+    """Compute both prompts cold, compare their KV, and answer B from a wrong cache.
+
+    Nothing is read from the cache and nothing is stored in it. Raises `EmptyPrompt`,
+    `PromptTooLong`, `TextError`, and what the watch raises.
+    """
+    from prefix_engine.run import compare_prompts  # brings torch, which a recording can do without
+
+    watch = watch or Watch()
+    comparison = compare_prompts(engine, a, b)
+    with ExitStack() as stack:
+
+        def compute(prompt: str) -> Request:
+            with watch.turn():
+                return stack.enter_context(
+                    engine.request(prompt, read=False, store=False, on_step=watch.on_step)
+                )
+
+        watch.tell(0, "Computing A")
+        computed_a = compute(a)
+        watch.tell(1 / 3, "Computing B")
+        computed_b = compute(b)
+        watch.tell(2 / 3, "Comparing, and answering B from its own KV and from a wrong cache")
+        with watch.turn():
+            return WhyItStops(
+                diverge(comparison, computed_a.slab.kv, computed_b.slab.kv),
+                splice(engine, comparison, computed_a, computed_b, watch.on_step or ignore),
+            )

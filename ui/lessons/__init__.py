@@ -1,0 +1,1 @@
+"""What the chapter's pages show: their editors, pictures and words."""

@@ -1,0 +1,183 @@
+"""What measured orders of a prompt say: sentences, reasons and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from prefix_engine.compare import State
+from prefix_engine.lessons.ordering import QUESTION, Ordered, Orders, suggest, swapped
+from prefix_engine.lessons.parts import (
+    TEMPLATE,
+    Arrangement,
+    Part,
+    in_order,
+    kept_characters,
+    times_changed,
+)
+from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P
+from ui.wording import milliseconds
+
+SHARES = (
+    (0.1, "Almost nothing: less than 10%"),
+    (0.5, "Some: 10 to 50%"),
+    (0.9, "Most: 50 to 90%"),
+    (1.0, "Nearly all: more than 90%"),
+)
+"""The answers to the prediction, each with the largest share that it stands for."""
+
+MEANING = {
+    frozenset({"system", "tools"}): "Both are instructions; their order seldom matters.",
+    frozenset({"system", "documents"}): "A text that stands before the instructions, or after them,"
+    " may be taken for one: check that the rules still win over what a document says.",
+    frozenset({"system", "history"}): "Rules that stand after the conversation read as a new turn"
+    " of it, and a passenger's words before the rules may be taken for rules.",
+    frozenset({"system", "question"}): "A model tends to follow what it reads last: rules after the"
+    " question may be answered themselves, a question before the rules may be missed.",
+    frozenset({"tools", "question"}): "The model reads the question without knowing its tools, or"
+    " the list of tools as a part of the question.",
+    frozenset({"documents", "history"}): "What was said so far may rest on other documents than"
+    " those that now stand before it.",
+    frozenset({"documents", "question"}): "The question reads as asked about what stands before"
+    " it; documents after it may be taken for a part of what the passenger wrote.",
+    frozenset({"history", "question"}): "The question no longer answers the last turn: words like"
+    ' "that price" lose what they point to, and the model may go on with the old turn.',
+    frozenset({"date", "history"}): "A date after the conversation is the date of now; before it,"
+    " it reads as the date on which the conversation began.",
+    frozenset({"date", "question"}): 'Words like "tomorrow" need the date: after the question it'
+    " is still read, but as a part of the question.",
+}
+"""What may change in meaning where two parts change places."""
+
+LIMITS = (
+    "**Whether the answers stay as good.** Another order is another prompt: the model may answer "
+    "otherwise. Reuse is measured here, quality is not. Try your own questions before you ship it.",
+    "**Any order at all.** Many APIs fix a part of the order for you (Anthropic's: tools, then "
+    "system, then messages). There you can move things only within a part.",
+    "**Blocks and minimum lengths.** This engine reuses to the token. Others reuse whole blocks, "
+    "or nothing below about 1,024 tokens.",
+    "**A long wait between requests.** A provider's cache forgets after minutes or hours; here "
+    "nothing is forgotten between two requests.",
+    "**Long prompts.** A few hundred tokens on one small model: with more, a cut costs more.",
+)
+
+ID_ADVICE = (
+    "A request id means nothing to the model. If only your logs need it, leave it out of the "
+    "prompt: there it can break nothing."
+)
+
+
+def share_in_words(share: float) -> str:
+    """The answer to the prediction that is right for this share."""
+    return next(words for most, words in SHARES if share <= most)
+
+
+def headline(orders: Orders) -> str:
+    """How much the requests after the first one reuse, in both orders."""
+    given, suggested = orders.given, orders.suggested
+    who = (
+        "Request 2 reuses"
+        if len(given.later) == 1
+        else f"Requests 2 to {len(given.later) + 1} reuse"
+    )
+    if given.order == suggested.order:
+        return f"{who} {_reuse(given)} in this order, which is the suggested one."
+    return f"{who} {_reuse(given)} in this order, and {_reuse(suggested)} in the suggested one."
+
+
+def speed_in_words(orders: Orders) -> str:
+    """Whether the suggested order's later requests were faster, with the medians."""
+    if orders.given.order == orders.suggested.order:
+        return ""
+    given, suggested = orders.given.later_ttft_s, orders.suggested.later_ttft_s
+    medians = (
+        f"Median time to first token of the later requests: {milliseconds(median(given))} in this "
+        f"order, {milliseconds(median(suggested))} in the suggested one."
+    )
+    test = orders.speed
+    if test is None:
+        fewest = min(len(given), len(suggested))
+        return (
+            f"{medians} Too few runs to tell which is faster: {fewest} of each order, "
+            f"{ENOUGH_TRIALS} are needed."
+        )
+    pairs = f"in {test.less:g} of {test.pairs} pairings the suggested order was faster"
+    verdict = "The suggested order is faster" if test.p < SIGNIFICANT_P else "No clear difference"
+    return f"{medians} {verdict}: {pairs} (p = {test.p:.2g})."
+
+
+def at_the_front(orders: Orders, titles: Mapping[str, str]) -> str:
+    """What is reused with the moved part in front, and whose tokens those are."""
+    first = orders.places[0]
+    second, part = first.stream.requests[1], titles[orders.moved]
+    novel = the(part)
+    names = dict.fromkeys(one.part for one in first.stretches[1] if one.state is State.REUSED)
+    if not names:
+        return f"With {novel} in front, request 2 reuses nothing: its very first token differs."
+    owners = {
+        TEMPLATE: "the chat template, which every chat begins with",
+        part: f"the beginning of {novel}, before what differs in it",
+    }
+    whose = " and ".join(owners.get(name, the(name)) for name in names)
+    return (
+        f"With {novel} in front, request 2 reuses {second.reused} of {second.tokens} tokens. "
+        f"They belong to {whose}."
+    )
+
+
+def reasons(parts: Sequence[Part], arrangement: Arrangement) -> list[str]:
+    """Why the suggested order is as it is: a line for each part, in that order."""
+    steps = arrangement.requests - 1
+    lines = []
+    for part in in_order(parts, suggest(parts, arrangement)):
+        changed = times_changed(part, arrangement)
+        kept = kept_characters(part, arrangement)
+        why = f"changes {changed} of {steps} times; its first {kept} characters stay"
+        if not changed:
+            why = "the same in all requests"
+        if part.id == QUESTION:
+            why += "; kept at the end, since a model answers what it reads last"
+        lines.append(f"**{part.title}**: {why}.")
+    return lines
+
+
+def meaning_changes(orders: Orders, titles: Mapping[str, str]) -> list[str]:
+    """What the model may now read otherwise, for each pair of parts that changed places."""
+    pairs = swapped(orders.given.order, orders.suggested.order)
+    warnings = [
+        f"**{titles[second]}** now stands before **{titles[first]}**. {MEANING[both]}"
+        for first, second in pairs
+        if (both := frozenset({first, second})) in MEANING
+    ]
+    if any("id" in pair for pair in pairs):
+        warnings.append(f"**{titles['id']}** moved. {ID_ADVICE}")
+    return warnings
+
+
+def outcome(orders: Orders, titles: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether reuse grew as the part moved back, and where moving it further gained nothing."""
+    reused = [place.stream.requests[1].reused for place in orders.places]
+    said = (
+        f"As {the(titles[orders.moved])} moved from the front to the back, request 2 reused "
+        f"{reused[0]} tokens at first and {reused[-1]} at last."
+    )
+    if reused[-1] <= reused[0] or sorted(reused) != reused:
+        return False, f"{said} Another part that changes cuts the prefix before it matters."
+    enough = reused.index(reused[-1]) + 1
+    if enough < len(reused):
+        said += (
+            f" From place {enough} on nothing more is gained: there another part that changes "
+            "comes first, or no part is left that stays."
+        )
+    return True, said
+
+
+def the(title: str) -> str:
+    """A part's title inside a sentence: the request id."""
+    return f"the {title.lower()}"
+
+
+def _reuse(ordered: Ordered) -> str:
+    return (
+        f"{ordered.later_reused:,} of {ordered.later_tokens:,} tokens ({ordered.later_share:.0%})"
+    )
