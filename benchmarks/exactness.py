@@ -1,9 +1,10 @@
 """Has a hit the bits of a cold run? Many pairs of real text, through the whole engine.
 
 A case is a prompt B: a stretch of some document, of log-uniform length. It is computed cold once;
-then, in a fresh namespace for each route, something that shares its beginning is stored, and B is
-answered from the cache. All of B's keys and values, and all of its logits, must have the bits of
-that cold run. Beside it, stock transformers, going on after a `DynamicCache` of what is shared.
+then, in a fresh namespace, prompts that leave B at one place after another are stored, B itself is,
+and parts of it are evicted again. After each of these steps B is answered from the cache: a pair.
+All of B's keys and values, and all of its logits, must have the bits of the cold run. Beside it,
+stock transformers, going on after a `DynamicCache` of what is shared.
 
     python -m benchmarks.exactness --pairs 1000 --peer-pairs 100 --resume build/exactness.jsonl
 
@@ -38,7 +39,8 @@ from prefix_engine.settings import MIB, Settings
 REPLY_TOKENS = 12
 NAMESPACE = "exactness"
 BUDGET_BYTES = 2048 * MIB
-PAIRS_A_CASE = 4
+PAIRS_A_CASE = 10
+CUTS = 5
 LONG = 3000
 SLACK = 2 * 64
 """Tokens that a prompt may have beyond the longest one, for its tail."""
@@ -47,10 +49,10 @@ SLACK = 2 * 64
 class Route(StrEnum):
     """How B's beginning came into the cache."""
 
-    REPEAT = "B itself, so that one token is computed"
     REPLY = "an earlier turn and the reply that was generated to it"
     OTHER = "a prompt that ends otherwise"
-    BRANCHES = "two prompts that leave B at different places"
+    BRANCH = "one more prompt that ends otherwise, going on after what those before it left"
+    REPEAT = "B itself, so that one token is computed"
     EVICTED = "B itself, of which a part was evicted"
 
 
@@ -73,49 +75,57 @@ class Pair:
 
 
 class Check:
-    """The pairs of one case."""
+    """The pairs of one case; transformers, where it is asked, answers for the first `asked`."""
 
-    def __init__(self, engine: Engine, texts: Texts, case: Case, peer: Peer | None) -> None:
+    def __init__(
+        self, engine: Engine, texts: Texts, case: Case, peer: Peer | None = None, asked: int = 0
+    ) -> None:
         self._engine = engine
         self._texts = texts
         self._case = case
         self._peer = peer
-        self._dice = random.Random(case.number)
+        self._asked = asked
+        self._with_reply = case.number % 4 == 3
+        self._own = max(2, case.tokens // 2) if self._with_reply else case.tokens
+        self._cuts = self._choose_cuts()
 
     def pairs(self) -> Iterator[Pair]:
-        """A case's four pairs: every fourth case has a generated reply in place of a repeat."""
-        first = Route.REPLY if self._case.number % 4 == 3 else Route.REPEAT
-        b = self._first_turn() if first is Route.REPLY else self._part(self._case.tokens)
+        """A case's ten pairs: in every fourth case the first one goes on after a reply."""
+        b = self._first_turn() if self._with_reply else self._part(self._own)
         with self._engine.request(b, read=False, store=False) as cold:
-            for route in (first, Route.OTHER, Route.BRANCHES, Route.EVICTED):
-                # a reply is in the cache already, others start from nothing
-                if route is not Route.REPLY:
-                    self._engine.cache.clear()
-                    self._store(route, b)
-                yield self._compare(route, b, cold)
+            for i, (route, cut) in enumerate(self._steps()):
+                self._prepare(route, cut, b)
+                yield self._compare(route, b, cold, asked=i < self._asked)
+
+    def _steps(self) -> list[tuple[Route, int]]:
+        first, *more = self._cuts[:-1] if self._with_reply else self._cuts
+        return [
+            *([(Route.REPLY, 0)] if self._with_reply else []),
+            (Route.OTHER, first),
+            *((Route.BRANCH, cut) for cut in more),
+            (Route.REPEAT, self._own),
+            *((Route.EVICTED, cut) for cut in reversed(self._cuts[1:])),
+        ]
 
     def _first_turn(self) -> str:
         """Half of the text, answered and kept; returns it with the reply and what comes next."""
         self._engine.cache.clear()
-        turn = self._part(max(1, self._case.tokens // 2))
+        turn = self._part(self._own)
         steps = self._engine.generate(turn, namespace=NAMESPACE, max_new_tokens=REPLY_TOKENS)
         return turn + "".join(step.text for step in steps) + self._case.tail
 
-    def _store(self, route: Route, b: str) -> None:
-        cut = self._cut()
+    def _prepare(self, route: Route, cut: int, b: str) -> None:
+        cache = self._engine.cache
         if route is Route.OTHER:
+            cache.clear()
+        if route in (Route.OTHER, Route.BRANCH):
             self._keep(self._part(cut) + self._case.tail)
-        if route is Route.BRANCHES:
-            self._keep(self._part(max(1, cut // 2)) + self._case.tail)
-            self._keep(self._part(cut) + "\n" + self._case.tail)
-        if route is Route.EVICTED:
-            self._keep(self._part(cut) + self._case.tail)
-        if route in (Route.REPEAT, Route.EVICTED):
+        if route is Route.REPEAT:
             self._keep(b)
-        if route is Route.EVICTED:
-            self._engine.cache.evict(self._engine.cache.stats.stored_tokens - cut)
+        if route is Route.EVICTED:  # prompts that left B earlier are older, and go first
+            cache.evict(max(0, cache.stats.stored_tokens - cut))
 
-    def _compare(self, route: Route, b: str, cold: Request) -> Pair:
+    def _compare(self, route: Route, b: str, cold: Request, asked: bool) -> Pair:
         with self._engine.request(b, namespace=NAMESPACE, store=False) as hit:
             n = len(hit.prefill.ids)
             kv = zip(hit.slab.kv.unbind(1), cold.slab.kv.unbind(1), strict=True)
@@ -127,7 +137,7 @@ class Check:
                 reused=hit.prefill.reused,
                 kv_equal=all(same_bits(one[:, :, :n], other[:, :, :n]) for one, other in kv),
                 logits_equal=same_bits(hit.prefill.logits, cold.prefill.logits),
-                peer_equal=self._ask_peer(hit.prefill),
+                peer_equal=self._ask_peer(hit.prefill) if asked else None,
             )
 
     def _ask_peer(self, hit: Prefill) -> bool | None:
@@ -139,10 +149,12 @@ class Check:
     def _part(self, tokens: int) -> str:
         return self._texts.cut(self._case.document, self._case.start, tokens)
 
-    def _cut(self) -> int:
-        """Where to leave B: the number of tokens after it is log-uniform, too."""
-        after = math.exp(self._dice.uniform(0, math.log(self._case.tokens - 1)))
-        return max(1, self._case.tokens - round(after))
+    def _choose_cuts(self) -> list[int]:
+        """Where to leave the text, in order: what comes after a cut is log-uniform, too."""
+        dice = random.Random(self._case.number)
+        most = math.log(self._own - 1)
+        after = (math.exp(dice.uniform(0, most)) for _ in range(CUTS))
+        return sorted(max(1, self._own - round(one)) for one in after)
 
 
 class Peer:
@@ -252,12 +264,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = {case.document.name for case in cases}
     print(f"{info.label}, {info.precision}, {torch.get_num_threads()} threads: {info.exact}")
     print(f"{len(names)} documents:", *sorted(names), sep="\n  ")
-    asked = [case for case in cases if case.number < -(-options.peer_pairs // PAIRS_A_CASE)]
+    asked = -(-options.peer_pairs // len(cases))
     peer = Peer(settings) if asked else None
     for case in cases:
         if case.number not in journal.finished:
             began = time.perf_counter()
-            made = list(Check(engine, texts, case, peer if case in asked else None).pairs())
+            made = list(Check(engine, texts, case, peer, asked).pairs())
             journal.add(made)
             _tell(case, made, time.perf_counter() - began)
     pairs = journal.pairs[: options.pairs]

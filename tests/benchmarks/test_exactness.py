@@ -42,7 +42,7 @@ def test_a_hit_has_the_bits_of_a_cold_run_whatever_way_its_beginning_came(engine
     texts = Texts(engine.tokenizer, DOCUMENTS)
     case = replace(make_cases(texts, 1, 60, seed=1)[0], tokens=45, start=0)
     for number in (0, 3):  # with a repeat, and with a generated reply
-        pairs = list(Check(engine, texts, replace(case, number=number), None).pairs())
+        pairs = list(Check(engine, texts, replace(case, number=number)).pairs())
         assert [pair.route for pair in pairs if not pair.equal] == []
         assert all(0 < pair.reused < pair.tokens for pair in pairs)
     assert pairs[0].route == "REPLY" and pairs[0].reused > 45 // 2 + 1  # tokens of the reply, too
@@ -51,30 +51,35 @@ def test_a_hit_has_the_bits_of_a_cold_run_whatever_way_its_beginning_came(engine
 def test_the_routes_reuse_what_they_say() -> None:
     texts = Texts(tiny_engine().tokenizer, DOCUMENTS)
     for case in make_cases(texts, 8, 200, seed=0):
-        pairs = {p.route: p for p in Check(tiny_engine(), texts, case, None).pairs()}
+        pairs = list(Check(tiny_engine(), texts, case).pairs())
+        reused: dict[str, list[int]] = {route.name: [] for route in Route}
+        for pair in pairs:
+            reused[pair.route].append(pair.reused)
         assert len(pairs) == PAIRS_A_CASE
-        if Route.REPEAT.name in pairs:
-            assert pairs[Route.REPEAT.name].reused == case.tokens - 1
+        if case.number % 4 == 3:
+            assert reused["REPLY"] >= [case.tokens // 2]
         else:
-            assert pairs[Route.REPLY.name].reused >= case.tokens // 2
-        for route in (Route.OTHER, Route.BRANCHES, Route.EVICTED):
-            assert 0 < pairs[route.name].reused < pairs[route.name].tokens
+            assert reused["REPEAT"] == [case.tokens - 1]
+        grown = reused["OTHER"] + reused["BRANCH"]
+        assert grown == sorted(grown) and grown[-1] < pairs[-1].tokens
+        assert 0 < reused["EVICTED"][-1] < pairs[-1].tokens - 1
+        assert reused["EVICTED"] == sorted(reused["EVICTED"], reverse=True)
 
 
 def test_stored_kv_that_was_altered_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = tiny_engine()
     texts = Texts(engine.tokenizer, DOCUMENTS)
-    load = exactness.Check._store
+    prepare = exactness.Check._prepare
 
     @torch.inference_mode()
-    def store_and_alter(self: Check, route: Route, b: str) -> None:
-        load(self, route, b)
+    def prepare_and_alter(self: Check, route: Route, cut: int, b: str) -> None:
+        prepare(self, route, cut, b)
         with engine.cache.pin(engine.tokenizer.encode(b), exactness.NAMESPACE) as lease:
             lease.segments[0].kv[1, 1, 0, 0, 0] += 1.0  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(Check, "_store", store_and_alter)
+    monkeypatch.setattr(Check, "_prepare", prepare_and_alter)
     case = make_cases(texts, 1, 100, seed=0)[0]
-    assert not any(pair.kv_equal for pair in Check(engine, texts, case, None).pairs())
+    assert not any(pair.kv_equal for pair in Check(engine, texts, case).pairs())
 
 
 def test_lengths_are_spread_evenly_over_a_logarithmic_scale() -> None:
