@@ -2,7 +2,8 @@
 
 A case is a prompt B: a stretch of some document, of log-uniform length. It is computed cold once;
 then, in a fresh namespace, prompts that leave B at one place after another are stored, B itself is,
-and parts of it are evicted again. After each of these steps B is answered from the cache: a pair.
+and all but a last such prompt are evicted. After each of these steps B is answered from the cache:
+a pair.
 All of B's keys and values, and all of its logits, must have the bits of the cold run. Beside it,
 stock transformers, going on after a `DynamicCache` of what is shared.
 
@@ -15,6 +16,7 @@ line says how many pairs were equal; the exit status is 1 unless all were.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import random
@@ -30,17 +32,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+import prefix_engine
 from benchmarks.common.cases import Case, Texts, make_cases
 from benchmarks.common.documents import find_documents
 from prefix_engine.engine import Engine, Prefill, Request
 from prefix_engine.loading import load_engine
 from prefix_engine.settings import MIB, Settings
 
+CODE = Path(prefix_engine.__file__).parent
 REPLY_TOKENS = 12
 NAMESPACE = "exactness"
 BUDGET_BYTES = 2048 * MIB
-PAIRS_A_CASE = 10
-CUTS = 5
+PAIRS_A_CASE = 5
 LONG = 3000
 SLACK = 2 * 64
 """Tokens that a prompt may have beyond the longest one, for its tail."""
@@ -53,7 +56,7 @@ class Route(StrEnum):
     OTHER = "a prompt that ends otherwise"
     BRANCH = "one more prompt that ends otherwise, going on after what those before it left"
     REPEAT = "B itself, so that one token is computed"
-    EVICTED = "B itself, of which a part was evicted"
+    EVICTED = "one more prompt that ends otherwise, after which all others were evicted"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Pair:
 
 
 class Check:
-    """The pairs of one case; transformers, where it is asked, answers for the first `asked`."""
+    """The pairs of one case; transformers is asked for `asked` of them, others in each case."""
 
     def __init__(
         self, engine: Engine, texts: Texts, case: Case, peer: Peer | None = None, asked: int = 0
@@ -86,25 +89,25 @@ class Check:
         self._peer = peer
         self._asked = asked
         self._with_reply = case.number % 4 == 3
-        self._own = max(2, case.tokens // 2) if self._with_reply else case.tokens
-        self._cuts = self._choose_cuts()
+        self._own = case.tokens // 2 if self._with_reply else case.tokens
 
     def pairs(self) -> Iterator[Pair]:
-        """A case's ten pairs: in every fourth case the first one goes on after a reply."""
+        """A case's pairs: in every fourth case the first one goes on after a reply."""
         b = self._first_turn() if self._with_reply else self._part(self._own)
         with self._engine.request(b, read=False, store=False) as cold:
             for i, (route, cut) in enumerate(self._steps()):
                 self._prepare(route, cut, b)
-                yield self._compare(route, b, cold, asked=i < self._asked)
+                turn = (i - self._case.number) % PAIRS_A_CASE
+                yield self._compare(route, b, cold, asked=turn < self._asked)
 
     def _steps(self) -> list[tuple[Route, int]]:
-        first, *more = self._cuts[:-1] if self._with_reply else self._cuts
+        before = [Route.OTHER, Route.BRANCH] + [Route.BRANCH] * (not self._with_reply)
+        *cuts, last = self._choose_cuts(len(before) + 1)
         return [
-            *([(Route.REPLY, 0)] if self._with_reply else []),
-            (Route.OTHER, first),
-            *((Route.BRANCH, cut) for cut in more),
+            *([(Route.REPLY, self._own)] if self._with_reply else []),
+            *zip(before, sorted(cuts), strict=True),
             (Route.REPEAT, self._own),
-            *((Route.EVICTED, cut) for cut in reversed(self._cuts[1:])),
+            (Route.EVICTED, last),
         ]
 
     def _first_turn(self) -> str:
@@ -118,12 +121,12 @@ class Check:
         cache = self._engine.cache
         if route is Route.OTHER:
             cache.clear()
-        if route in (Route.OTHER, Route.BRANCH):
-            self._keep(self._part(cut) + self._case.tail)
+        if route in (Route.OTHER, Route.BRANCH, Route.EVICTED):
+            newest = self._keep(self._part(cut) + self._case.tail)
         if route is Route.REPEAT:
             self._keep(b)
-        if route is Route.EVICTED:  # prompts that left B earlier are older, and go first
-            cache.evict(max(0, cache.stats.stored_tokens - cut))
+        if route is Route.EVICTED:
+            cache.evict(cache.stats.stored_tokens - newest)
 
     def _compare(self, route: Route, b: str, cold: Request, asked: bool) -> Pair:
         with self._engine.request(b, namespace=NAMESPACE, store=False) as hit:
@@ -143,18 +146,22 @@ class Check:
     def _ask_peer(self, hit: Prefill) -> bool | None:
         return self._peer.is_exact(hit.ids, hit.reused) if self._peer else None
 
-    def _keep(self, prompt: str) -> None:
-        self._engine.prefill(prompt, namespace=NAMESPACE)
+    def _keep(self, prompt: str) -> int:
+        """Store a prompt; returns its tokens."""
+        return len(self._engine.prefill(prompt, namespace=NAMESPACE).ids)
 
     def _part(self, tokens: int) -> str:
         return self._texts.cut(self._case.document, self._case.start, tokens)
 
-    def _choose_cuts(self) -> list[int]:
-        """Where to leave the text, in order: what comes after a cut is log-uniform, too."""
+    def _choose_cuts(self, count: int) -> list[int]:
+        """Where to leave the text: how many tokens come after a cut is log-uniform, too."""
         dice = random.Random(self._case.number)
-        most = math.log(self._own - 1)
-        after = (math.exp(dice.uniform(0, most)) for _ in range(CUTS))
-        return sorted(max(1, self._own - round(one)) for one in after)
+        cuts: list[int] = []
+        while len(cuts) < count:
+            after = round(math.exp(dice.uniform(0, math.log(self._own - 1))))
+            if after > 1 and self._own - after not in cuts:  # one token after it: the repeat
+                cuts.append(self._own - after)
+        return cuts
 
 
 class Peer:
@@ -224,6 +231,14 @@ class Journal:
                 file.writelines(json.dumps(asdict(pair)) + "\n" for pair in more)
 
 
+def digest(parts: Iterable[bytes]) -> str:
+    """The SHA-256 of all parts, one after another."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(part)
+    return total.hexdigest()
+
+
 def summary(pairs: Sequence[Pair]) -> str:
     """The last line: a pair is equal if all its keys, values and logits are."""
     peer = [pair.peer_equal for pair in pairs if pair.peer_equal is not None]
@@ -258,23 +273,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "threads": torch.get_num_threads(),
             "weights_sha256": info.weights_sha256,
             "precision": info.precision,
-            "block_size": engine.cache.block_size,
+            "exact": info.exact,
+            "torch": torch.__version__,
+            "code_sha256": digest(path.read_bytes() for path in sorted(CODE.rglob("*.py"))),
+            "texts_sha256": digest(one.text.encode() for one in texts.documents),
         },
     )
     names = {case.document.name for case in cases}
     print(f"{info.label}, {info.precision}, {torch.get_num_threads()} threads: {info.exact}")
     print(f"{len(names)} documents:", *sorted(names), sep="\n  ")
-    asked = -(-options.peer_pairs // len(cases))
-    peer = Peer(settings) if asked else None
+    peer = Peer(settings) if options.peer_pairs else None
     for case in cases:
         if case.number not in journal.finished:
             began = time.perf_counter()
+            asked = (options.peer_pairs + len(cases) - 1 - case.number) // len(cases)
             made = list(Check(engine, texts, case, peer, asked).pairs())
             journal.add(made)
             _tell(case, made, time.perf_counter() - began)
     pairs = journal.pairs[: options.pairs]
-    longest = sum(pair.tokens >= LONG for pair in pairs)
-    print(f"{longest} pairs of {LONG:,} tokens and more")
+    long = sum(pair.tokens >= LONG for pair in pairs)
+    prompts = len({pair.case for pair in pairs})
+    distinct = len({(pair.case, pair.reused) for pair in pairs})
+    print(f"{prompts} prompts, {distinct} distinct cuts, {long} pairs of {LONG:,} tokens and more")
+    print(
+        *(f"{route} {count}" for route, count in Counter(p.route for p in pairs).items()), sep=", "
+    )
     print(summary(pairs))
     return 0 if all(pair.equal for pair in pairs) else 1
 
@@ -282,13 +305,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exactness", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--pairs", type=int, default=40, metavar="N")
+    parser.add_argument("--pairs", type=_positive, default=40, metavar="N")
     parser.add_argument("--peer-pairs", type=int, default=0, metavar="N")
     parser.add_argument("--max-tokens", type=int, default=4096, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--threads", type=int, metavar="N", help="what torch chooses, if not given")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keep finished cases there")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
 
 
 def _tell(case: Case, pairs: Sequence[Pair], seconds: float) -> None:

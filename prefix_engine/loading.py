@@ -17,7 +17,7 @@ from prefix_engine.model.exactness import keeps_bits
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.hub import load_hub_model
 from prefix_engine.model.info import ModelInfo
-from prefix_engine.model.linear import best_linear
+from prefix_engine.model.linear import best_linear, int8_for_few_rows, plain
 from prefix_engine.model.llama import FRAME, LlamaModel
 from prefix_engine.model.precision import DTYPES, choose_precision
 from prefix_engine.model.weights import LocalWeights, ensure_weights
@@ -64,7 +64,8 @@ def load_model(
         return load_hub_model(settings.model, settings.device)
     weights = ensure_weights(choose_precision(settings.precision).chosen, on_progress)
     vocabulary = Vocabulary.read(weights.vocabulary)
-    return read_llama(weights, vocabulary, settings.strict), VocabularyTokenizer(vocabulary)
+    model = read_llama(weights, vocabulary, settings.strict, settings.fast)
+    return model, VocabularyTokenizer(vocabulary)
 
 
 class MappedTensors(Mapping[str, Tensor]):
@@ -90,7 +91,9 @@ class MappedTensors(Mapping[str, Tensor]):
         return len(self._names)
 
 
-def read_llama(weights: LocalWeights, vocabulary: Vocabulary, strict: bool = False) -> LlamaModel:
+def read_llama(
+    weights: LocalWeights, vocabulary: Vocabulary, strict: bool = False, fast: bool = False
+) -> LlamaModel:
     """The lean model, with what it can promise of a hit on this machine in its `info.exact`."""
     tensors = MappedTensors(weights.safetensors)
     geometry = LlamaGeometry.from_metadata(tensors.metadata)
@@ -103,8 +106,11 @@ def read_llama(weights: LocalWeights, vocabulary: Vocabulary, strict: bool = Fal
         max_tokens=geometry.context_length,
         stop_ids=frozenset(vocabulary.stop_ids),
     )
-    make_linear = best_linear(DTYPES[weights.precision])
-    model = LlamaModel(geometry, tensors, info, make_linear, strict)
+    exact = best_linear(DTYPES[weights.precision])
+    if fast:
+        linear, output = int8_for_few_rows(exact), int8_for_few_rows(plain)
+        return LlamaModel(geometry, tensors, replace(info, exact="fast"), linear, output)
+    model = LlamaModel(geometry, tensors, info, exact, strict=strict)
     if keeps_bits(model):
-        model.info = replace(info, exact="bits")
+        model.info = replace(info, exact="frames" if strict else "bits")
     return model

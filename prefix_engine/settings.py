@@ -31,7 +31,8 @@ class Settings:
     (FIRST_DIFFERENCE_MAX_WAITING). For the built-in model alone, `precision`
     (FIRST_DIFFERENCE_PRECISION) is bf16, f32, or auto: the faster one here; `strict`
     (FIRST_DIFFERENCE_STRICT: 1) computes whole frames of 64 tokens, so that a hit has the bits of a
-    cold run on any processor.
+    cold run on any processor; `fast` (FIRST_DIFFERENCE_FAST: 1) computes up to 16 tokens with
+    eight-bit weights, so that a hit has not. Only one of the two can be had.
     """
 
     model: str | None = None
@@ -43,6 +44,14 @@ class Settings:
     max_waiting: int = 100
     precision: PrecisionWish = "auto"
     strict: bool = False
+    fast: bool = False
+
+    def __post_init__(self) -> None:
+        if self.strict and self.fast:
+            raise BadSetting(
+                "FIRST_DIFFERENCE_STRICT keeps the bits of a cold run and FIRST_DIFFERENCE_FAST "
+                "gives them up: set one of the two, not both."
+            )
 
     @staticmethod
     def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -58,6 +67,7 @@ class Settings:
             max_waiting=_positive(environ, "FIRST_DIFFERENCE_MAX_WAITING", 100),
             precision=_precision(environ),
             strict=_switch(environ, "FIRST_DIFFERENCE_STRICT"),
+            fast=_switch(environ, "FIRST_DIFFERENCE_FAST"),
         )
 
 

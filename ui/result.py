@@ -14,6 +14,7 @@ from ui.text import page_theme, say
 from ui.wording import (
     ARM_MEANING,
     LIMITS,
+    PROMISES,
     provenance,
     replies_compared,
     reply_times,
@@ -69,6 +70,7 @@ def _show_kv(run: Run) -> None:
         st.warning("The cache had no room for A, so nothing of it could be reused.")
     if run.exact is not None:
         st.write(run.exact.sentence)
+        st.caption(PROMISES[run.model.exact])
 
 
 def _show_replies(run: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefix_engine.machine import Machine
-from prefix_engine.model.info import ModelInfo
+from prefix_engine.model.info import ModelInfo, Promise
 from prefix_engine.record import Reply, Run
 from prefix_engine.speed import Arm
 
@@ -13,6 +13,23 @@ ARM_MEANING = {
     "hit": "A is in the cache",
 }
 
+
+PROMISES: dict[Promise, str] = {
+    "bits": "A hit has the bits of a cold run: the kernels were tried when the model was loaded.",
+    "frames": "Strict mode: only whole frames of 64 tokens are computed, stored and reused, so a "
+    "hit has the bits of a cold run.",
+    "measured": "On this machine the last bits depend on how many tokens are computed at once: "
+    "each run shows how far a hit is from a cold run.",
+    "fast": "Fast, not bit-identical: up to 16 tokens are computed with 8-bit weights.",
+}
+"""What is promised of a hit, by `ModelInfo.exact`."""
+
+SHORT_PROMISES: dict[Promise, str] = {
+    "bits": "hits bit-identical",
+    "frames": "hits bit-identical, frames of 64",
+    "measured": "hits equal but for rounding",
+    "fast": "fast, not bit-identical",
+}
 
 LIMITS = (
     "One small model on one processor. A larger model saves more time by the same hit, since its "
@@ -49,7 +66,8 @@ def tokens(count: int) -> str:
 def who(model: ModelInfo, machine: Machine) -> str:
     """The model and machine that figures belong to, for beside them."""
     threads = f"{machine.threads} thread{'' if machine.threads == 1 else 's'}"
-    return f"{model.label} · {model.precision} · {threads} · {machine.processor}"
+    promise = SHORT_PROMISES[model.exact]
+    return f"{model.label} · {model.precision} · {promise} · {threads} · {machine.processor}"
 
 
 def provenance(run: Run, recorded: bool) -> str:
@@ -98,6 +116,7 @@ def setup(run: Run) -> dict[str, str]:
     model, machine = run.model, run.machine
     return {
         "model": f"{model.label}, computed in {model.precision} on {model.device}",
+        "exactness": PROMISES[model.exact],
         "weights, sha256": model.weights_sha256,
         "processor": f"{machine.processor}, {machine.cores} cores, {machine.threads} threads used",
         "memory": f"{machine.memory_gib} GiB",

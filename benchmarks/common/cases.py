@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.common.documents import Document
 from prefix_engine.tokenizer import Tokenizer
 
-SHORTEST = 16
+SHORTEST = 32
 LONGEST_TAIL = 64
 
 

@@ -106,6 +106,10 @@ class LlamaCppPeer(Peer):
         return context
 
 
+KEPT: list[object] = []
+"""What the library points to, and Python must not free."""
+
+
 def _bindings() -> Any:
     try:
         import llama_cpp
@@ -119,6 +123,7 @@ def _bindings() -> Any:
         if level == ERRORS_FROM:
             print(text.decode(errors="replace"), end="")
 
-    llama_cpp.quiet_log = llama_cpp.llama_log_callback(quiet)  # kept: the library only points to it
-    llama_cpp.llama_log_set(llama_cpp.quiet_log, ctypes.c_void_p(0))
+    callback = llama_cpp.llama_log_callback(quiet)
+    KEPT.append(callback)
+    llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
     return llama_cpp

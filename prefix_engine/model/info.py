@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Promise = Literal["bits", "measured"]
+Promise = Literal["bits", "frames", "measured", "fast"]
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,9 @@ class ModelInfo:
     `label` reads "SmolLM2-135M-Instruct (Q4_1 weights)"; `weights_sha256` is that of the file or
     files the weights came from; `precision` is "bf16" or "f32"; `max_tokens` is the model's own
     limit; `stop_ids` end a reply. `exact` tells what is promised of a hit on this machine: "bits",
-    those of a cold run, or "measured", that each run shows how far it is from one.
+    those of a cold run; "frames", the same, by computing whole frames (the strict mode);
+    "measured", that each run shows how far it is from one; "fast", as measured, with coarser
+    weights for a few tokens.
     """
 
     label: str

@@ -71,6 +71,7 @@ class LlamaModel(Model):
         tensors: Mapping[str, Tensor],
         info: ModelInfo,
         make_linear: MakeLinear = plain,
+        make_output: MakeLinear = plain,
         strict: bool = False,
     ) -> None:
         self.info = info
@@ -78,6 +79,7 @@ class LlamaModel(Model):
         self.strict = strict
         self.embedding = tensors["embedding"].clone()
         self.final_norm = tensors["final_norm"].clone()
+        self._output = make_output(self.embedding)
         self.layers = [_layer(tensors, i, make_linear) for i in range(geometry.layers)]
         dtype = self.embedding.dtype
         self.kv_shape = KVShape(geometry.layers, geometry.kv_heads, geometry.head_dim, dtype)
@@ -93,7 +95,7 @@ class LlamaModel(Model):
             if on_chunk is not None:
                 on_chunk(first - start)
             last_row = self._pass(tokens[first - start : last - start], slab, first)
-        return F.linear(last_row, self.embedding).float()
+        return self._output(last_row[None])[0].float()
 
     def _passes(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Cut positions [start, end) into what is computed at once."""

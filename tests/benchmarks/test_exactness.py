@@ -16,7 +16,7 @@ from prefix_engine.loading import load_engine
 from prefix_engine.settings import Settings
 from tests.tiny_engine import tiny_engine
 
-DOCUMENTS = [Document(name, f"{name} says: " + "the quick brown fox " * 40) for name in "abc"]
+DOCUMENTS = [Document(name, " ".join(f"{name}{i * i}" for i in range(99))) for name in "abc"]
 PAIR = Pair(0, "a", "REPEAT", 9, 8, kv_equal=True, logits_equal=True, peer_equal=None)
 SETUP = {"pairs": 8}
 
@@ -52,18 +52,39 @@ def test_the_routes_reuse_what_they_say() -> None:
     texts = Texts(tiny_engine().tokenizer, DOCUMENTS)
     for case in make_cases(texts, 8, 200, seed=0):
         pairs = list(Check(tiny_engine(), texts, case).pairs())
-        reused: dict[str, list[int]] = {route.name: [] for route in Route}
-        for pair in pairs:
-            reused[pair.route].append(pair.reused)
+        routes = [pair.route for pair in pairs]
+        reused = [pair.reused for pair in pairs]
         assert len(pairs) == PAIRS_A_CASE
+        assert routes[-2:] == ["REPEAT", "EVICTED"] and reused[-2] == pairs[0].tokens - 1
         if case.number % 4 == 3:
-            assert reused["REPLY"] >= [case.tokens // 2]
+            assert routes[:3] == ["REPLY", "OTHER", "BRANCH"]
+            assert case.tokens // 2 <= reused[0] < pairs[0].tokens - 1
+            assert reused[1] <= reused[2] < case.tokens // 2
         else:
-            assert reused["REPEAT"] == [case.tokens - 1]
-        grown = reused["OTHER"] + reused["BRANCH"]
-        assert grown == sorted(grown) and grown[-1] < pairs[-1].tokens
-        assert 0 < reused["EVICTED"][-1] < pairs[-1].tokens - 1
-        assert reused["EVICTED"] == sorted(reused["EVICTED"], reverse=True)
+            assert routes[:3] == ["OTHER", "BRANCH", "BRANCH"]
+            assert 0 < reused[0] <= reused[1] <= reused[2] < case.tokens - 1
+        assert 0 < reused[-1] < case.tokens
+
+
+def test_a_case_leaves_its_text_at_as_many_places_as_it_has_pairs() -> None:
+    texts = Texts(tiny_engine().tokenizer, DOCUMENTS)
+    for case in make_cases(texts, 8, 200, seed=0):
+        cuts = [cut for _, cut in Check(tiny_engine(), texts, case)._steps()]
+        expected = PAIRS_A_CASE - (case.number % 4 == 3)  # a reply begins where the repeat ends
+        assert len(set(cuts)) == expected
+
+
+def test_the_peer_is_asked_for_another_pair_in_each_case() -> None:
+    class Yes:
+        def is_exact(self, ids: tuple[int, ...], reused: int) -> bool:
+            return True
+
+    texts = Texts(tiny_engine().tokenizer, DOCUMENTS)
+    asked = []
+    for case in make_cases(texts, 5, 100, seed=0):
+        pairs = Check(tiny_engine(), texts, case, Yes(), asked=1).pairs()  # type: ignore[arg-type]
+        asked.append([pair.peer_equal for pair in pairs].index(True))
+    assert sorted(asked) == [0, 1, 2, 3, 4]
 
 
 def test_stored_kv_that_was_altered_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +106,8 @@ def test_stored_kv_that_was_altered_is_not_equal(monkeypatch: pytest.MonkeyPatch
 def test_lengths_are_spread_evenly_over_a_logarithmic_scale() -> None:
     texts = Texts(tiny_engine().tokenizer, DOCUMENTS)
     lengths = sorted(case.tokens for case in make_cases(texts, 50, 512, seed=0))
-    assert lengths[0] < 20 and lengths[-1] > 450
-    assert 80 < lengths[25] < 105  # the geometric mean of 16 and 512 is 90
+    assert 32 <= lengths[0] < 40 and lengths[-1] > 450
+    assert 120 < lengths[25] < 137  # the geometric mean of 32 and 512 is 128
 
 
 def test_minus_nothing_is_another_number_of_bits_than_nothing() -> None:
