@@ -6,6 +6,7 @@ what it says about the quoted sentence; what it does not show; export.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from prefix_engine.engine import Engine
 
 T = TypeVar("T")
+
+MOST_KEPT = 8
+"""Results of one name that a session keeps; going back to earlier inputs finds them again."""
 
 
 @dataclass(frozen=True)
@@ -105,20 +109,31 @@ def measure(work: Callable[[Watch], T], engine: Engine) -> Measured[T]:
 
 
 def keep(name: str, measured: Measured[Any]) -> None:
-    """Make it the session's own result of that name; pages may look at each other's."""
-    st.session_state[f"kept-{name}"] = measured
+    """Make it the session's newest own result of that name; pages may look at each other's."""
+    own = st.session_state.setdefault(f"kept-{name}", deque(maxlen=MOST_KEPT))
+    own.appendleft(measured)
 
 
 def kept(name: str) -> Measured[Any] | None:
-    """The session's own result of that name, if there is one."""
-    own: Measured[Any] | None = st.session_state.get(f"kept-{name}")
-    return own
+    """The session's newest own result of that name, if there is one."""
+    own: deque[Measured[Any]] = st.session_state.get(f"kept-{name}", deque())
+    return own[0] if own else None
 
 
 def kept_or_recorded(name: str, kind: type[T]) -> Found[T]:
-    """The session's own result of that name, else the recording in assets/recorded."""
+    """The session's newest own result of that name, else the recording in assets/recorded."""
     own: Measured[T] | None = kept(name)
     return Found(own, False) if own else Found(_recording(name, cast(Any, kind)), True)
+
+
+def find_kept(name: str, kind: type[T], fits: Callable[[T], bool]) -> Found[T] | None:
+    """The session's newest own result of that name that `fits`, else the recording if it does."""
+    own: deque[Measured[T]] = st.session_state.get(f"kept-{name}", deque())
+    for measured in own:
+        if fits(measured.result):
+            return Found(measured, recorded=False)
+    recorded = _recording(name, cast(Any, kind))
+    return Found(recorded, recorded=True) if fits(recorded.result) else None
 
 
 @cache
