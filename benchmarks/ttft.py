@@ -26,12 +26,12 @@ from benchmarks.common.results import Spread, add_json_option, header, report, w
 from benchmarks.common.texts import english
 from benchmarks.peers.base import Answer, Peer, PeerMissing
 from benchmarks.peers.ceilings import Ceilings, Work, measure_ceilings
-from benchmarks.peers.engine import ENGINE, LONG_WAITS, SUFFIX_ONLY, EnginePeer
+from benchmarks.peers.engine import ENGINE, FAST, LONG_WAITS, OWN, SUFFIX_ONLY, EnginePeer
 from benchmarks.peers.llamacpp import LlamaCppPeer
 from benchmarks.peers.stock import StockPeer
 from benchmarks.peers.table import CaseResult, Result, show
 from benchmarks.peers.targets import judge
-from benchmarks.peers.worker import Worker
+from benchmarks.peers.worker import Environ, Worker
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.precision import DTYPES, choose_precision
 from prefix_engine.model.weights import LocalWeights, ensure_weights
@@ -42,9 +42,9 @@ THREADS = 2
 MOST_TOKENS = 2304
 PACKAGES = ("transformers", "llama-cpp-python", "numpy")
 
-OPENMP_DEFAULT = {"GOMP_SPINCOUNT": "300000"}
-"""libgomp's own number where nothing is set. `prefix_engine` sets a small one when it is imported,
-for the app's sake; the peers must not be slowed by that."""
+OPENMP_DEFAULT = {"GOMP_SPINCOUNT": "300000", "OMP_WAIT_POLICY": None}
+"""libgomp's own number where nothing is set, and no policy. `prefix_engine` sets short waits when
+it is imported, for the app's sake; the peers must not be slowed by that."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,6 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.shared}+{self.new}" if self.shared else f"cold-{self.new}"
-
-    @property
-    def warm_up(self) -> bool:
-        """Whether a first round is thrown away: the longest ones come after all is warm."""
-        return self.new <= 256
 
 
 CASES = (
@@ -109,9 +104,8 @@ def time_cases(
             for one in contestants:
                 one.hold(prefix)
             held = prefix
-        if case.warm_up:
-            for one in contestants:
-                one.answer(prompt)
+        for one in contestants:
+            one.answer(prompt)  # a round that is thrown away
         answers: dict[str, list[Answer]] = {one.setting: [] for one in contestants}
         for _ in range(case.rounds):
             for one in dice.sample(contestants, len(contestants)):
@@ -125,6 +119,8 @@ def case_result(
 ) -> CaseResult:
     seconds = {name: Spread.of([a.seconds for a in made]) for name, made in answers.items()}
     medians = {name: spread.median_s for name, spread in seconds.items()}
+    peers = {name: median for name, median in medians.items() if name not in OWN}
+    fastest = min(peers, key=lambda name: peers[name]) if peers else None
     least_s = work.least_s(ceilings)
     return CaseResult(
         case=case.name,
@@ -132,6 +128,8 @@ def case_result(
         new=case.new,
         seconds=seconds,
         first_ids={name: statistics.mode(a.first_id for a in x) for name, x in answers.items()},
+        fastest_peer=fastest,
+        ratios={name: m / peers[fastest] for name, m in medians.items()} if fastest else {},
         roofline_s=least_s,
         roofline_share=least_s / medians[ENGINE] if ENGINE in medians else None,
         verdicts=judge(case.name, case.shared, case.new, medians),
@@ -143,8 +141,9 @@ def start_workers(
 ) -> tuple[list[Contestant], dict[str, str]]:
     """Start the runtimes one after another; those that can't be had, with the reason."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="first-difference-")))
-    ways: dict[str, tuple[Callable[..., Peer], tuple[object, ...], dict[str, str]]] = {
+    ways: dict[str, tuple[Callable[..., Peer], tuple[object, ...], Environ]] = {
         "engine": (EnginePeer, (weights.precision, MOST_TOKENS, (ENGINE, SUFFIX_ONLY)), {}),
+        "fast": (EnginePeer, (weights.precision, MOST_TOKENS, (FAST,)), {}),
         "long-waits": (
             EnginePeer,
             (weights.precision, MOST_TOKENS, (LONG_WAITS,)),
@@ -162,7 +161,7 @@ def start_workers(
     for name in names:
         make, arguments, environ = ways[name]
         try:
-            environ = environ | {"OMP_NUM_THREADS": str(THREADS)}
+            environ = {**environ, "OMP_NUM_THREADS": str(THREADS)}
             worker = stack.enter_context(Worker(make, arguments, environ))
         except PeerMissing as reason:
             missing[name] = str(reason)
@@ -189,12 +188,14 @@ def measure(names: Sequence[str], cases: Sequence[Case]) -> Result:
 
     with ExitStack() as stack:
         contestants, missing = start_workers(weights, names, stack)
+        exact = next((one.worker.exact() for one in contestants if one.setting == ENGINE), None)
         timed = time_cases(contestants, cases, ids, between)
     works = [Work.of(geometry, case.shared, case.new, dtype.itemsize) for case in cases]
     return Result(
         model=weights.label,
         weights_sha256=weights.gguf_sha256,
         precision=precision,
+        exact=exact,
         threads=THREADS,
         missing=missing,
         ceilings=ceilings,
@@ -206,7 +207,7 @@ def measure(names: Sequence[str], cases: Sequence[Case]) -> Result:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    names = ("engine", "long-waits", "transformers", "llama.cpp")
+    names = ("engine", "fast", "long-waits", "transformers", "llama.cpp")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ttft", description=__doc__)
     parser.add_argument(
         "--cases", metavar="NAME,…", help=f"of {', '.join(case.name for case in CASES)}"

@@ -28,6 +28,10 @@ class Peer(ABC):
     settings: tuple[str, ...]
     """Names, as they stand in the results."""
 
+    def exact(self) -> str | None:
+        """What is promised of a hit (`ModelInfo.exact`); None where nothing is."""
+        return None
+
     @abstractmethod
     def hold(self, setting: str, ids: Sequence[int]) -> None:
         """Have the KV of exactly these tokens ready for reuse; not timed. None for no tokens."""

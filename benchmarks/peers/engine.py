@@ -15,6 +15,8 @@ from prefix_engine.tokenizer import Prompt, Tokenized, Tokenizer
 
 ENGINE, SUFFIX_ONLY = "this engine", "its suffix alone"
 LONG_WAITS = "this engine, long waits"
+FAST = "this engine, fast mode"
+OWN = (ENGINE, SUFFIX_ONLY, LONG_WAITS, FAST)
 
 
 class IdsInHand(Tokenizer):
@@ -44,7 +46,7 @@ class EnginePeer(Peer):
         self.settings = names
         try:
             self._engine: Engine = load_engine(
-                Settings(max_prompt_tokens=most_tokens, precision=precision)
+                Settings(max_prompt_tokens=most_tokens, precision=precision, fast=FAST in names)
             )
         except PrefixEngineError as error:
             raise PeerMissing(str(error)) from error
@@ -52,6 +54,9 @@ class EnginePeer(Peer):
         self._engine.tokenizer = self._ids
         self._slab = self._engine.model.new_slab(most_tokens)
         self._held: dict[str, tuple[int, ...]] = {}
+
+    def exact(self) -> str:
+        return self._engine.model.info.exact
 
     def hold(self, setting: str, ids: Sequence[int]) -> None:
         self._held[setting] = tuple(ids)

@@ -17,6 +17,9 @@ from typing import Any
 
 from benchmarks.peers.base import Answer, Peer, PeerMissing
 
+Environ = Mapping[str, str | None]
+"""What to set; None where a variable must not be set at all."""
+
 PAUSE_S = 0.05
 END_S = 10
 
@@ -29,13 +32,15 @@ class Worker:
     """
 
     def __init__(
-        self, make: Callable[..., Peer], arguments: Sequence[Any], environ: Mapping[str, str]
+        self, make: Callable[..., Peer], arguments: Sequence[Any], environ: Environ
     ) -> None:
         spawn = multiprocessing.get_context("spawn")
         self._pipe, theirs = spawn.Pipe()
         self._process = spawn.Process(target=serve, args=(theirs, make, tuple(arguments)))
         before = dict(os.environ)
-        os.environ.update(environ)
+        os.environ.update({name: value for name, value in environ.items() if value is not None})
+        for name in (name for name, value in environ.items() if value is None):
+            os.environ.pop(name, None)
         try:
             self._process.start()
         finally:
@@ -55,6 +60,11 @@ class Worker:
         time.sleep(PAUSE_S)
         found: Answer = self._ask("answer", setting, ids)
         return found
+
+    def exact(self) -> str | None:
+        """What the peer promises of a hit."""
+        promise: str | None = self._ask("exact")
+        return promise
 
     def end(self) -> None:
         self._pipe.close()

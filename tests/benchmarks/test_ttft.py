@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import ttft
+from benchmarks.peers import ceilings
 from benchmarks.peers.base import Answer, Peer, PeerMissing
 from benchmarks.peers.ceilings import Ceilings, Work
-from benchmarks.peers.engine import ENGINE, SUFFIX_ONLY, EnginePeer
+from benchmarks.peers.engine import ENGINE, FAST, SUFFIX_ONLY, EnginePeer
 from benchmarks.peers.stock import NAME as TRANSFORMERS
 from benchmarks.peers.targets import judge
 from benchmarks.peers.worker import Worker
@@ -59,6 +61,19 @@ def test_a_worker_has_its_own_environment_and_leaves_ours_alone() -> None:
     assert "FIRST_DIFFERENCE_TEST" not in os.environ
 
 
+def test_a_worker_lacks_what_must_not_be_set_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_DIFFERENCE_TEST", "40")
+    with pytest.raises(RuntimeError, match="KeyError: 'FIRST_DIFFERENCE_TEST'"):
+        Worker(Slow, ["FIRST_DIFFERENCE_TEST"], {"FIRST_DIFFERENCE_TEST": None})
+    assert os.environ["FIRST_DIFFERENCE_TEST"] == "40"
+
+
+def test_the_peers_do_not_inherit_the_short_waits_of_the_app() -> None:
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"  # set by prefix_engine
+    assert ttft.OPENMP_DEFAULT["OMP_WAIT_POLICY"] is None
+    assert ttft.OPENMP_DEFAULT["GOMP_SPINCOUNT"] != os.environ["GOMP_SPINCOUNT"]
+
+
 def test_a_fault_in_a_worker_is_told_with_its_traceback_and_the_worker_goes_on() -> None:
     with Worker(Slow, ["FIRST_DIFFERENCE_TEST"], SET) as worker:
         worker.hold("slow", [9])
@@ -88,6 +103,54 @@ def test_every_setting_answers_every_case_with_just_its_prefix_held() -> None:
         {name: [answer.seconds for answer in made] for name, made in answers.items()}
         for answers in timed
     ] == [{name: [case.new] * case.rounds for name in worker.settings} for case in cases]
+
+
+class Noting(Peer):
+    """Notes who is asked, in this process."""
+
+    settings = ("one", "two", "three")
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def hold(self, setting: str, ids: Sequence[int]) -> None:
+        self.asked.append("hold")
+
+    def answer(self, setting: str, ids: Sequence[int]) -> Answer:
+        self.asked.append(setting)
+        return Answer(float(len(self.asked)), 0)
+
+
+def test_each_round_has_an_order_of_its_own_and_the_first_one_is_thrown_away() -> None:
+    peer = Noting()
+    contestants = [Contestant(peer, setting) for setting in peer.settings]  # type: ignore[arg-type]
+    (timed,) = time_cases(contestants, [Case(0, 4, 9)], range(9), lambda case: None)
+    asked = [name for name in peer.asked if name != "hold"]
+    rounds = [tuple(asked[i : i + 3]) for i in range(0, len(asked), 3)]
+    assert len(rounds) == 10 and all(sorted(one) == sorted(peer.settings) for one in rounds)
+    assert len(set(rounds[1:])) > 1
+    discarded = {float(i) for i in range(1, 7)}  # three holds, then a round
+    assert not discarded & {a.seconds for answers in timed.values() for a in answers}
+
+
+def test_ratios_are_of_the_fastest_setting_that_is_not_this_engine() -> None:
+    answers = {
+        name: [Answer(seconds, 0)]
+        for name, seconds in {ENGINE: 1.0, SUFFIX_ONLY: 0.5, "peer": 4.0, "other": 2.0}.items()
+    }
+    made = ttft.case_result(Case(0, 4, 1), answers, Work(1.0, 1.0), Ceilings(4.0, 4.0))
+    assert made.fastest_peer == "other"
+    assert made.ratios == {ENGINE: 0.5, SUFFIX_ONLY: 0.25, "peer": 2.0, "other": 1.0}
+    assert made.roofline_share == 0.25
+
+
+def test_a_ceiling_is_what_a_product_and_a_reading_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    took = iter([2.0, 0.5])
+    monkeypatch.setattr(ceilings, "_shortest", lambda work: next(took))
+    monkeypatch.setattr(ceilings, "SIDE", 100)
+    found = ceilings.measure_ceilings(torch.float32)
+    assert found.flop_per_s == 100 * 100 * (2 * 100) / 2.0  # each number: 100 products, 100 sums
+    assert found.read_bytes_per_s == ceilings.READ_BYTES / 0.5
 
 
 def test_the_engine_peer_reuses_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,12 +225,18 @@ def test_a_target_is_held_against_the_fastest_setting_of_the_peer() -> None:
     ]
     assert judged(256, 1, MEDIANS | LLAMA) == [
         ("llama.cpp", "llama.cpp BF16 flash", 2.0, True),
+        ("llama.cpp", None, 1.3, None),
         ("transformers", "transformers", 0.5, True),
         ("its suffix alone", SUFFIX_ONLY, 1.10, True),
     ]
     assert [limit for _, _, limit, _ in judged(2048, 16, MEDIANS | LLAMA)] == [0.90, 1.10]
     assert [limit for _, _, limit, _ in judged(2048, 64, MEDIANS | LLAMA)] == [0.70, 1.10]
     assert judged(0, 64, MEDIANS | LLAMA) == []
+
+
+def test_the_fast_mode_has_a_target_of_its_own() -> None:
+    verdict = judge("case", 256, 1, {**MEDIANS, **LLAMA, FAST: 1.0})[1]
+    assert (verdict.whose, verdict.limit, verdict.ratio) == (FAST, 1.3, 1.0 / 0.8)
 
 
 def test_a_target_against_a_missing_peer_is_not_judged() -> None:
