@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from prefix_engine.cpuclock import CpuClock
+
 
 @dataclass(frozen=True)
 class Timing:
     """Seconds from the first stage's begin to the last one's end.
 
     `stages_s` maps each stage to its seconds; `other_s` is what they leave of `total_s`; `cpu_s` is
-    the processor time that the whole process used meanwhile, over all threads.
+    the processor time that the request used meanwhile, over all threads that worked for it.
     """
 
     total_s: float
@@ -36,12 +38,13 @@ class Stopwatch:
     def __init__(
         self,
         wall: Callable[[], float] = time.perf_counter,
-        cpu: Callable[[], float] = time.process_time,
+        cpu: Callable[[], float] | None = None,
     ) -> None:
-        self._wall, self._cpu = wall, cpu
+        self._wall, self._cpu = wall, cpu or CpuClock()
         self._paused_wall_s = self._paused_cpu_s = 0.0
         self._stages_s: dict[str, float] = {}
-        self._cpu_start, self._wall_start = cpu(), wall()
+        # the processor's clock takes a moment to read: outside of what the wall clock times
+        self._cpu_start, self._wall_start = self._cpu(), wall()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -54,12 +57,12 @@ class Stopwatch:
     @contextmanager
     def pause(self) -> Iterator[None]:
         """The block counts neither in its stage nor in the total."""
-        cpu, wall = self._cpu(), self._wall()
+        wall, cpu = self._wall(), self._cpu()
         try:
             yield
         finally:
-            self._paused_wall_s += self._wall() - wall
             self._paused_cpu_s += self._cpu() - cpu
+            self._paused_wall_s += self._wall() - wall
 
     def read(self) -> Timing:
         """What has passed so far."""

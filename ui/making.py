@@ -44,7 +44,7 @@ class RunProgress(Progress):
     def __init__(self, slot: ComputeSlot) -> None:
         super().__init__(slot, "Computing A and storing its KV")
         self._places = {}
-        for arm, column in zip((Arm.COLD, Arm.HIT), st.columns(2), strict=True):
+        for arm, column in zip((Arm.COLD, Arm.HIT), self.here.columns(2), strict=True):
             with column:
                 self._places[arm] = st.empty(), place_for("reply", key=f"live-{arm}")
         self._said: dict[Arm, str] = defaultdict(str)

@@ -33,14 +33,17 @@ class Progress:
 
     def __init__(self, slot: ComputeSlot, doing: str = "Starting") -> None:
         self._visit = slot.visit(visitor(), self._on_wait)
-        st.button("Stop", help="Nothing is lost: the cache stays as it was.")
-        self._bar = st.progress(0.0, "Waiting for a turn")
+        self._place = st.empty()
+        self.here = self._place.container()
+        self.here.button("Stop", help="Nothing is lost: the cache stays as it was.")
+        self._bar = self.here.progress(0.0, "Waiting for a turn")
         self._part, self._doing = 0.0, doing
         self._shown, self._updated_s = "", 0.0
 
     def close(self) -> None:
         """All is measured, or nothing more will be: let the next one compute at once."""
         self._visit.close()
+        self._place.empty()
 
     def watch(self) -> Watch:
         """The callbacks for what is measured."""
@@ -56,10 +59,12 @@ class Progress:
 
     def on_step(self, done: int, total: int) -> None:
         """A chunk of a prefill is about to begin."""
+        visitor()  # see `_on_wait`
         self._update_if_due(f"{self._doing} ({done:,} of {total:,} tokens)")
 
     def tell(self, part: float, what: str) -> None:
         """This part is done (0 to 1), and this comes next."""
+        visitor()
         self._part, self._doing = part, what
         self._update_if_due(what)
 

@@ -38,7 +38,16 @@ class Server:
     def __init__(self) -> None:
         self.slot = ComputeSlot()
         self.rooms = Rooms(self._forget)
-        self.status: Engine | Loading | Failed = Loading("Starting", 0.0)
+        self.status: Engine | Loading | Failed = Failed("Nothing was loaded yet.")
+        self._retrying = threading.Lock()
+        self.retry()
+
+    def retry(self) -> None:
+        """Load again if that has failed, and only then: several visitors may ask for it at once."""
+        with self._retrying:
+            if not isinstance(self.status, Failed):
+                return
+            self.status = Loading("Starting", 0.0)
         threading.Thread(target=self._load, name="load-engine", daemon=True).start()
 
     def _load(self) -> None:
@@ -73,11 +82,6 @@ class Server:
 def server() -> Server:
     """The one server of this process."""
     return Server()
-
-
-def load_again() -> None:
-    """Forget a failed attempt; the next `server()` makes a new one."""
-    server.clear()
 
 
 def ready_engine() -> Engine | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui.server import Failed, Loading, Server, load_again
+from ui.server import Failed, Loading, Server
 from ui.text import complain
 from ui.wording import who
 
@@ -18,7 +18,7 @@ def show_status(server: Server) -> None:
             _show_loading(server)
         case Failed(why):
             complain(f"Nothing can be run here yet. {why}")
-            st.button("Try again", on_click=load_again)
+            st.button("Try again", on_click=server.retry)
         case engine:
             from prefix_engine.machine import describe_machine
 

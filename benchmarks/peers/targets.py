@@ -12,8 +12,8 @@ from benchmarks.peers.stock import NAME as TRANSFORMERS
 
 @dataclass(frozen=True)
 class Target:
-    """In the cases that `applies` tells by their shared and new tokens, the median of `whose` may be
-    at most `limit` times that of the fastest of `settings`."""
+    """In the cases that `applies` tells by their shared and new tokens, the median of `whose` may
+    be at most `limit` times that of the fastest of `settings`."""
 
     against: str
     settings: tuple[str, ...]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from prefix_engine.turns import ComputeSlot
+
+SLOT: ComputeSlot
+
+
+@pytest.fixture(autouse=True)
+def slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[ComputeSlot]:
+    made = ComputeSlot(back_s=0)
+    monkeypatch.setitem(globals(), "SLOT", made)
+    yield made
+
+
+def page() -> None:
+    """Two turns at the slot, as a measurement takes them; what a turn sees is kept."""
+    from contextlib import closing
+
+    import streamlit as st
+
+    from tests.ui import test_progress
+    from ui.progress import Progress
+
+    seen = st.session_state.setdefault("seen", [])
+    if st.button("Run"):
+        try:
+            with closing(Progress(test_progress.SLOT)) as progress:
+                watch = progress.watch()
+                for part in (0.0, 0.5):
+                    watch.tell(part, f"part {part}")
+                    with watch.turn():
+                        assert watch.on_step is not None
+                        watch.on_step(3, 9)
+                        seen.append(test_progress.SLOT._holder is not None)
+                if st.session_state.get("fails"):
+                    raise ValueError("it went wrong")
+        except ValueError as error:
+            st.error(str(error))
+
+
+def pressed(app: AppTest) -> AppTest:
+    return app.button[0].click().run()
+
+
+def test_each_turn_holds_the_slot_and_gives_it_back(slot: ComputeSlot) -> None:
+    app = pressed(AppTest.from_function(page).run())
+    assert not app.exception
+    assert app.session_state["seen"] == [True, True]
+    assert slot._holder is None and slot._between is None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_when_it_is_over_neither_stop_nor_the_bar_stays(fails: bool) -> None:
+    app = AppTest.from_function(page)
+    app.session_state["fails"] = fails
+    app = pressed(app.run())
+    assert [button.label for button in app.button] == ["Run"]
+    assert not app.get("progress")
+    assert len(app.error) == fails
+
+
+def test_who_has_to_wait_computes_after_who_holds_the_slot(slot: ComputeSlot) -> None:
+    app = AppTest.from_function(page).run()
+    order: list[str] = []
+    with slot.visit("somebody else").turn():
+        waiting = threading.Thread(
+            target=lambda: order.append(str(pressed(app).session_state["seen"]))
+        )
+        waiting.start()
+        while not slot._waiting:
+            assert waiting.is_alive()
+        order.append("given back")
+    waiting.join()
+    assert order == ["given back", "[True, True]"]
