@@ -24,9 +24,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from websockets.exceptions import WebSocketException
+
 from benchmarks.common.memory_limit import MemoryLimit, memory_limit
 from benchmarks.common.serving import ROOT, DidNotStart, serve
-from benchmarks.common.session import finished, painted, shows, visit
+from benchmarks.common.session import PageError, finished, painted, shows, visit
 from tools.install import without_silent_pages
 
 FORCED = (
@@ -98,7 +100,7 @@ def try_start(python: str, precision: str, limit_bytes: int) -> bool:
         environ = {"FIRST_DIFFERENCE_CACHE": cache, "FIRST_DIFFERENCE_PRECISION": precision}
         try:
             start = _served(python, limit, environ)
-        except (DidNotStart, OSError, TimeoutError) as error:
+        except (DidNotStart, PageError, WebSocketException, OSError, TimeoutError) as error:
             print(f"  it did not hold: {type(error).__name__} {error}")
             return False
     first = start.page_s < start.loaded_s

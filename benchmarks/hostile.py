@@ -1,7 +1,8 @@
 """Hostile texts through everything: `python -m benchmarks.hostile`.
 
 By default 10,000 texts through the tokenizer and the comparison, 500 through the engine, and 100
-through the page in Chromium, typed and as links. Prints what broke a rule; exits 1 if anything did.
+through the page in Chromium: typed, as links and as uploads. Prints what broke a rule; exits 1 if
+anything did.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def through_engine(engine: Engine, count: int, seed: int) -> list[str]:
 
 
 def through_page(count: int, seed: int) -> list[str]:
-    """Texts typed into the page in Chromium; every fifth as a link too."""
+    """Texts typed into the page in Chromium; every fifth as a link and as an upload too."""
     if not count:
         return []
     from playwright.sync_api import sync_playwright
@@ -82,6 +83,8 @@ def through_page(count: int, seed: int) -> list[str]:
         hostile.open()
         for number, (_, text) in enumerate(hostile_texts(count, seed)):
             if number % 5 == 4:
+                hostile.open_room(text)
+                hostile.upload(text)
                 hostile.open_linked(text)
             hostile.type_in(text)
         browser.close()

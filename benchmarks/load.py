@@ -18,6 +18,8 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from websockets.exceptions import WebSocketException
+
 from benchmarks.common.memory_limit import memory_limit
 from benchmarks.common.serving import serve
 from benchmarks.common.session import finished, painted, shows, visit
@@ -63,7 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         limit.watch(served.process.pid)
         print(f"At most {options.limit_mb:,.0f} MB of memory, kept by {limit.how}")
-        loaded_s = asyncio.run(wait_for_model(served.port))
+        try:
+            loaded_s = asyncio.run(wait_for_model(served.port))
+        except (WebSocketException, OSError, TimeoutError) as error:
+            print(f"The model was never loaded: {type(error).__name__} {error}")
+            return 1
         print(f"Model loaded {loaded_s:.1f} s after the first visit")
         visits, wrong = asyncio.run(open_pages(served.port, options))
         _tell_visits(visits)

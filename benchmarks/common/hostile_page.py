@@ -8,8 +8,11 @@ from urllib.parse import quote
 from playwright.sync_api import Page, expect
 
 from benchmarks.common.hostile_texts import has_half_characters
+from ui.lessons.trace_replay import UPLOAD
 
 A_LABEL, B_LABEL = "A: already in the cache", "B: arrives next"
+UPLOAD_PAGE, ROOM_PAGE = "where_it_pays", "room"
+COMPLAINT = '[class*="st-key-say-complaint"]'
 SETTLE_MS = 60_000
 CANARIES = """() => [
     document.title === 'hit' && 'a script was run',
@@ -38,6 +41,7 @@ class HostilePage:
         """Open the page by a link, and wait until it has run."""
         self.page.goto(f"{self.address}/?{query}")
         self._settle()
+        expect(self.page.get_by_label(B_LABEL)).to_be_visible(timeout=SETTLE_MS)
 
     def open_linked(self, text: str) -> None:
         """The same text as every parameter that a link can have."""
@@ -45,6 +49,33 @@ class HostilePage:
             return  # no address can hold them
         value = quote(text[:500])
         self.open("&".join(f"{name}={value}" for name in ("preset", "mode", "trials", "reply")))
+        self._check(text)
+
+    def open_room(self, text: str) -> None:
+        """The same text as a room's code and as its host's key."""
+        if has_half_characters(text):
+            return
+        value = quote(text[:500])
+        self.page.goto(f"{self.address}/{ROOM_PAGE}?room={value}&host={value}")
+        self._settle()
+        expect(self.page.get_by_role("heading", name="Room", exact=True)).to_be_visible()
+        self._check(text)
+
+    def upload(self, text: str) -> None:
+        """A file with that name and content, as a trace; the page must have a word on it."""
+        self.page.goto(f"{self.address}/{UPLOAD_PAGE}")
+        self._settle()
+        self.page.get_by_text(UPLOAD, exact=True).click()
+        name = "".join(c for c in text[:40] if c.isprintable() and c not in '/\\"') or "nameless"
+        self.page.locator('input[type="file"]').set_input_files(
+            {
+                "name": f"{name}.jsonl",
+                "mimeType": "application/json",
+                "buffer": text.encode("utf-8", "surrogatepass"),
+            }
+        )
+        expect(self.page.locator(COMPLAINT)).to_be_visible(timeout=SETTLE_MS)
+        self._settle()
         self._check(text)
 
     def type_in(self, text: str) -> None:
@@ -64,7 +95,6 @@ class HostilePage:
     def _settle(self) -> None:
         app = self.page.locator('[data-testid="stApp"]')
         expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=SETTLE_MS)
-        expect(self.page.get_by_label(B_LABEL)).to_be_visible(timeout=SETTLE_MS)
 
     def _check(self, text: str) -> None:
         for found in self.page.evaluate(CANARIES):

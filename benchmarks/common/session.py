@@ -76,7 +76,10 @@ class Session:
         return [one.button for one in self._elements.values() if one.WhichOneof("type") == "button"]
 
     def _button_id(self, label: str) -> str:
-        return next(one.id for one in self._buttons() if one.label == label)
+        for one in self._buttons():
+            if one.label == label and not one.disabled:
+                return one.id
+        raise LookupError(f"no button {label!r} can be pressed")
 
 
 def _state_of(element: Element) -> tuple[WidgetState | None, bool]:
