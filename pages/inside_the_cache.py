@@ -25,6 +25,7 @@ from ui.chapter import (
     Found,
     Guess,
     ask_to_predict,
+    find_kept,
     keep,
     kept_or_recorded,
     measure,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 NAME = "inside_the_cache"
 QUOTATION = (
     "Two requests that share a leading prefix share the keys and values for those tokens, so the "
-    "prefix is computed once and every later request skips prefill over it"
+    "prefix is computed once and every later request skips prefill over it …"
 )
 INTRO = (
     "A prefix cache keeps what it stores as a **tree**: prompts that begin alike share one branch, "
@@ -83,8 +84,7 @@ def main() -> None:
 
 
 def predict_then_reveal(engine: Engine | None) -> None:
-    found = kept_or_recorded(NAME, Growth)
-    plan = ask_for_plan(plan_of(found.result))
+    plan = ask_for_plan(plan_of(kept_or_recorded(NAME, Growth).result))
     if not plan.requests:
         st.info("There is no request yet: type one in a line of its own.")
         return
@@ -92,7 +92,8 @@ def predict_then_reveal(engine: Engine | None) -> None:
     if run_button(engine) and engine is not None:
         keep(NAME, measure(partial(grow_plan, engine, plan), engine))
         st.rerun()
-    if plan != plan_of(found.result):
+    found = find_kept(NAME, Growth, lambda growth: plan_of(growth) == plan)
+    if found is None:
         st.info("These requests were not run yet with this budget and pin: run them here.")
     elif guess is not None:
         show_result(found, guess)
@@ -112,7 +113,6 @@ def show_result(found: Found[Growth], guess: Guess) -> None:
     show_provenance(found)
     st.header("The tree, request by request")
     play(growth)
-    show_memory(growth)
     show_elsewhere(growth)
     show_outcome(*outcome(growth))
     show_limits(LIMITS)
@@ -121,7 +121,7 @@ def show_result(found: Found[Growth], guess: Guess) -> None:
 
 @st.fragment
 def play(growth: Growth) -> None:
-    """The tree after one request, and controls to go from one to the next."""
+    """The tree after one request, what it takes, and controls to go from one to the next."""
     key, last = f"inside-step-{plan_of(growth).key}", len(growth.steps)
     number = st.session_state.setdefault(key, growth.first_eviction or last)
 
@@ -143,9 +143,11 @@ def play(growth: Growth) -> None:
     )
     with st.expander("Every request in numbers"):
         st.table(steps_table(growth), alt="What each request reused, computed and drove out.")
+    show_memory(growth, number)
 
 
-def show_memory(growth: Growth) -> None:
+def show_memory(growth: Growth, number: int) -> None:
+    """What a token takes, and what the tree takes after this request."""
     one = growth.numbers
     st.header("What a token's keys and values take")
     st.markdown(
@@ -153,7 +155,7 @@ def show_memory(growth: Growth) -> None:
         f"{one.head_dim} numbers × {one.bytes_per_number} bytes = "
         f"**{one.bytes_per_token:,} bytes a token**"
     )
-    say(memory(growth, len(growth.steps)), key="memory")
+    say(memory(growth, number), key="memory")
 
 
 def show_elsewhere(growth: Growth) -> None:

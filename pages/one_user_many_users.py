@@ -10,6 +10,7 @@ from ui.chapter import (
     Found,
     Guess,
     ask_to_predict,
+    find_kept,
     keep,
     kept_or_recorded,
     measure,
@@ -36,6 +37,7 @@ from ui.lessons.crowd_words import (
     sharing_in_words,
     speed_in_words,
     two_caches,
+    unmeasured,
 )
 from ui.text import complain, page_theme, say
 
@@ -67,7 +69,10 @@ def main() -> None:
             return
         keep(NAME, made)
         st.rerun()
-    found = kept_or_recorded(NAME, Crowd)
+    fitting = find_kept(NAME, Crowd, lambda crowd: crowd.users == users)
+    found = fitting or kept_or_recorded(NAME, Crowd)
+    if fitting is None:
+        st.info(unmeasured(users, found.result))
     if guess is not None or not found.recorded:
         show_result(found, guess)
 

@@ -10,8 +10,8 @@ from ui.chapter import (
     Found,
     Guess,
     ask_to_predict,
+    find_kept,
     keep,
-    kept_or_recorded,
     measure,
     offer_json,
     open_page,
@@ -23,14 +23,16 @@ from ui.chapter import (
     show_provenance,
 )
 from ui.lessons.ordering_chart import parts_chart, places_chart, ttft_chart
-from ui.lessons.ordering_editor import OrderingInputs, ask_for_order
+from ui.lessons.ordering_editor import ask_for_order
 from ui.lessons.ordering_words import (
     LIMITS,
+    QUOTATION,
     SHARES,
     at_the_front,
     headline,
     meaning_changes,
     outcome,
+    places_in_words,
     reasons,
     share_in_words,
     speed_in_words,
@@ -44,7 +46,7 @@ NAME = "put_novel_tokens_late"
 def main() -> None:
     engine = open_page(
         "Put novel tokens late",
-        "put novel tokens as late as you can",
+        QUOTATION,
         "A prompt is put together from **parts**. Some stay the same from request to request, some "
         "are **novel**: new each time. Reuse ends at the first token that differs, so the order of "
         "the parts decides how much of the prompt's **KV cache** (its keys and values, computed "
@@ -71,13 +73,12 @@ def main() -> None:
             return
         keep(NAME, made)
         st.rerun()
-    show(inputs, guess, kept_or_recorded(NAME, Orders))
+    show(guess, find_kept(NAME, Orders, inputs.fits))
 
 
-def show(inputs: OrderingInputs, guess: Guess | None, found: Found[Orders]) -> None:
-    """The result, if it is one of these inputs, and uncovered."""
-    orders = found.result
-    if (orders.arrangement, orders.moved) != (inputs.arrangement, inputs.moved):
+def show(guess: Guess | None, found: Found[Orders] | None) -> None:
+    """The newest result of these inputs, if there is one, and uncovered."""
+    if found is None:
         st.info("This order has not been measured yet: run it here.")
     elif guess is not None or not found.recorded:
         show_result(found, guess)
@@ -97,7 +98,7 @@ def show_result(found: Found[Orders], guess: Guess | None) -> None:
     say(speed_in_words(orders))
     show_chart(ttft_chart(orders, page_theme()), key="ttft")
     st.header(f"{titles[orders.moved]}, from front to back")
-    st.markdown("Two requests for each place; the picture shows the second one.")
+    say(places_in_words(orders))
     show_chart(places_chart(orders, titles, page_theme()), key="places")
     st.header("The suggested order, and why")
     st.markdown(numbered(reasons(load_parts(), orders.arrangement)))

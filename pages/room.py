@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.room import PREDICTIONS, Branch, NoRoom, Room, RoomRequest
+from prefix_engine.room import PREDICTIONS, UNJOINED_S, Board, Branch, NoRoom, Room, RoomRequest
 from ui.board import show_board
 from ui.chapter import open_page, run_button, show_limits
 from ui.lessons.side_channel import load_shop
 from ui.progress import Progress, visitor
-from ui.room_links import host_link, join_link
+from ui.room_links import RoomPass, host_link, join_link, keep_pass, room_pass
 from ui.server import ready_engine, server
 from ui.text import complain, say
 from ui.wording import milliseconds, tokens
 
-HOST_EVERY_S, MEMBER_EVERY_S = 1.0, 4.0
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine
+
+HOST_EVERY_S, MEMBER_EVERY_S = 1.0, 10.0
 MAX_SYSTEM_CHARACTERS, MAX_QUESTION_CHARACTERS = 4000, 1000
 LIMITS = (
     "Every request is measured once, one after the other on one machine: single times, not "
@@ -36,23 +42,47 @@ def main() -> None:
         "in a room shares one **namespace** of the **KV cache**: what one of you has had computed, "
         "the others need not compute again.",
     )
-    code, key = st.query_params.get("room", ""), st.query_params.get("host", "")
-    if not code:
+    asked_for = _pass_asked_for()
+    if asked_for is None:
         _show_door()
         return
     try:
-        room = server().rooms.find(code)
-        if not room.is_host(key):
-            room.join(visitor())
+        room = server().rooms.find(asked_for.code)
     except NoRoom as error:
+        keep_pass(None)
         complain(str(error))
         _show_door()
         return
-    if room.is_host(key):
+    key = asked_for.key if asked_for.key and room.is_host(asked_for.key) else None
+    _stay(RoomPass(room.code, key))
+    if key is not None:
         _show_host(room, key)
     else:
+        room.join()
         _show_member(room)
     show_limits(LIMITS)
+
+
+def _pass_asked_for() -> RoomPass | None:
+    """By the address, or the session's own where the address says no more than that."""
+    code, own = st.query_params.get("room"), room_pass()
+    key = st.query_params.get("host")
+    if not code or (key is None and own is not None and own.code == code):
+        return own
+    return RoomPass(code, key)
+
+
+def _stay(kept: RoomPass) -> None:
+    """Be in that room: in the session for the other pages, and in the address for a reload, but
+    there without the key, for the address bar may be on a projector."""
+    keep_pass(kept)
+    if st.query_params.to_dict() != {"room": kept.code}:
+        st.query_params.from_dict({"room": kept.code})
+
+
+def _leave() -> None:
+    keep_pass(None)
+    st.query_params.clear()
 
 
 def _show_door() -> None:
@@ -62,8 +92,7 @@ def _show_door() -> None:
         st.header("Join a room")
         code = st.text_input("Code on the projector", max_chars=20)
         if st.form_submit_button("Join", type="primary"):
-            st.query_params.from_dict({"room": server().rooms.find(code).code})
-            st.rerun()
+            _enter(lambda: RoomPass(server().rooms.find(code).code))
     with open_, st.form("open"):
         st.header("Open a room")
         system = st.text_area(
@@ -74,75 +103,106 @@ def _show_door() -> None:
         )
         engine = ready_engine()
         if st.form_submit_button("Open", disabled=engine is None) and engine is not None:
-            room = server().rooms.open(system, engine)
-            st.query_params.from_dict({"room": room.code, "host": room.host_key})
-            st.rerun()
+            _enter(lambda: _opened(server().rooms.open(system, engine, visitor())))
+
+
+def _opened(room: Room) -> RoomPass:
+    return RoomPass(room.code, room.host_key)
+
+
+def _enter(get_pass: Callable[[], RoomPass]) -> None:
+    """Go in, or say at the door why not."""
+    try:
+        _stay(get_pass())
+    except PrefixEngineError as error:
+        complain(str(error))
+    else:
+        st.rerun()
 
 
 def _show_host(room: Room, key: str) -> None:
+    board = room.board
     join, host = st.columns(2)
     with join:
         st.metric("Code of this room", room.code)
         st.caption("Link to join: show this one")
         st.code(join_link(room), language=None, wrap_lines=True)
     with host:
-        _show_controls(room, key)
-        with st.expander("Your own link as host: show it to nobody"):
+        _show_controls(room, board, key)
+        with st.expander("Your own link as host: keep it, show it to nobody"):
             st.code(host_link(room), language=None, wrap_lines=True)
+            st.caption("After a reload of this page only this link makes you the host again.")
+    if not board.joined:
+        st.caption(
+            "Nobody has joined yet. A room that nobody joins "
+            f"within {UNJOINED_S / 60:.0f} minutes ends by itself."
+        )
     _show_system(room)
-    _board_of_host(room)
+    show_board(board, is_host=True, take_tree=partial(_tree, room))
+    _look_again_as_host(room, board.version)
 
 
-def _show_controls(room: Room, key: str) -> None:
-    board = room.board
-    revealed = st.toggle("Reveal what was reused, and the times", board.revealed, key="revealed")
-    shown = st.toggle("Show the questions to everybody", board.prompts_shown, key="shown")
-    salted = st.toggle(
-        "Salt: a namespace for each member",
-        board.salted,
-        key="salted",
-        help="With a salt nobody finds what another has asked, and nobody shares any longer.",
-    )
-    room.reveal(key, revealed)
-    room.show_prompts(key, shown)
-    room.salt(key, salted)
+def _show_controls(room: Room, board: Board, key: str) -> None:
+    _toggle("Reveal what was reused, and the times", board.revealed, partial(room.reveal, key))
+    _toggle("Show the questions to everybody", board.prompts_shown, partial(room.show_prompts, key))
+    _toggle("Salt: a namespace for each member", board.salted, partial(room.salt, key))
+    st.caption("With a salt nobody finds what another has asked, and nobody shares any longer.")
     with st.popover("End the room"):
         st.write("The room ends for everybody, and its KV and its board are gone.")
         if st.button("End it now", type="primary"):
             room.end(key)
             server().rooms.sweep()
-            st.query_params.clear()
+            _leave()
             st.rerun()
 
 
+def _toggle(label: str, is_on: bool, switch: Callable[[bool], None]) -> None:
+    """Shows how the room is, whichever of the host's tabs made it so.
+
+    What another tab has switched is drawn as a new widget: a message that this tab sends before it
+    has heard of that tells of the old one, and can't be taken for a click that undoes it.
+    """
+    number, was_on = st.session_state.get(label, (0, is_on))
+    number += was_on != is_on
+    key = f"{label}-{number}"
+    st.session_state[label] = number, is_on
+    st.session_state.setdefault(key, is_on)
+
+    def change() -> None:
+        if st.session_state[label][0] != number:
+            return
+        on: bool = st.session_state[key]
+        st.session_state[label] = number, on
+        # a room that has just ended is told of by the run that follows
+        with suppress(NoRoom):
+            switch(on)
+
+    st.toggle(label, key=key, on_change=change)
+
+
 @st.fragment(run_every=HOST_EVERY_S)
-def _board_of_host(room: Room) -> None:
-    _leave_if_ended(room)
-    show_board(room.board, _tree(room), is_host=True)
+def _look_again_as_host(room: Room, version: int) -> None:
+    _run_again_if_changed(room, version)
 
 
 @st.fragment(run_every=MEMBER_EVERY_S)
-def _board_of_member(room: Room) -> None:
-    _leave_if_ended(room)
-    board = room.board
-    own: RoomRequest | None = st.session_state.get(f"asked-{room.code}")
-    if own is not None:
-        say(_own_result(own, board.revealed), key="own")
-    show_board(board, _tree(room), is_host=False)
+def _look_again_as_member(room: Room, version: int) -> None:
+    _run_again_if_changed(room, version)
 
 
-def _tree(room: Room) -> tuple[Branch, ...]:
-    engine = ready_engine()
-    if engine is None or not room.board.revealed:
-        return ()
+def _run_again_if_changed(room: Room, version: int) -> None:
+    """Draw the page anew, but not for nothing: to draw is to compute, and disturbs requests."""
+    if room.ended or room.board.version != version:
+        st.rerun()
+
+
+def _tree(room: Room) -> Sequence[Branch]:
     from prefix_engine.cache import RadixCache  # brings torch
 
-    return room.tree(engine.cache) if isinstance(engine.cache, RadixCache) else ()
-
-
-def _leave_if_ended(room: Room) -> None:
-    if room.ended:
-        st.rerun()
+    engine = ready_engine()
+    if engine is None or not isinstance(engine.cache, RadixCache):
+        return ()
+    return room.tree(engine.cache)
 
 
 def _show_member(room: Room) -> None:
@@ -163,13 +223,27 @@ def _show_member(room: Room) -> None:
     engine = ready_engine()
     ready = engine if question.strip() and prediction else None
     if run_button(ready, "Ask") and ready is not None:
-        with closing(Progress(server().slot, "Asking")) as progress:
-            asked = room.ask(ready, visitor(), question, prediction, progress.watch())
-        st.session_state[f"asked-{room.code}"] = asked
-        st.rerun()
+        _ask(room, ready, question, prediction)
     if ready is None:
         st.caption("Type a question and predict; then you can ask.")
-    _board_of_member(room)
+    board = room.board
+    own: RoomRequest | None = st.session_state.get(f"asked-{room.code}")
+    if own is not None:
+        say(_own_result(own, board.revealed), key="own")
+    show_board(board, is_host=False)
+    st.button("Leave the room", on_click=_leave)
+    _look_again_as_member(room, board.version)
+
+
+def _ask(room: Room, engine: Engine, question: str, prediction: str | None) -> None:
+    try:
+        with closing(Progress(server().slot, "Asking")) as progress:
+            asked = room.ask(engine, visitor(), question, prediction, progress.watch())
+    except PrefixEngineError as error:
+        complain(str(error))
+    else:
+        st.session_state[f"asked-{room.code}"] = asked
+        st.rerun()
 
 
 def _own_result(own: RoomRequest, revealed: bool) -> str:

@@ -21,6 +21,7 @@ from ui.chapter import (
 )
 from ui.lessons.side_channel import ROUNDS, Shop, load_shop
 from ui.lessons.side_channel_chart import eavesdropping_chart
+from ui.lessons.side_channel_room import listen_to_room
 from ui.text import complain, page_theme, say
 
 NAME = "side_channel"
@@ -32,7 +33,9 @@ LIMITS = (
     "requests are needed. They have been measured there all the same, see the sources.",
     "A salt closes this channel between users who don't share it. Within one namespace it stays "
     "open: that is what sharing means.",
-    "The questions were written for this page. Nobody asked them.",
+    "The questions of the pharmacy were written for this page. Nobody asked them.",
+    "In a room, a guess of which only the beginning was asked also answers a little sooner, and "
+    "so does a shorter one. The run with a salt shows what is due to length alone.",
 )
 SOURCES = """\
 - Song et al., "The Early Bird Catches the Leak: Unveiling Timing Side Channels in LLM Serving
@@ -82,10 +85,11 @@ def main() -> None:
     show_provenance(found)
     _show(found.result.shared, "One namespace for everybody", "shared")
     _show(found.result.salted, "A salt for each user", "salted")
+    offer_json(found, NAME)
+    listen_to_room(engine, _show_room)
     with st.expander("Sources"):
         st.markdown(SOURCES)
     show_limits(LIMITS)
-    offer_json(found, NAME)
 
 
 def _show_questions(shop: Shop) -> None:
@@ -96,13 +100,19 @@ def _show_questions(shop: Shop) -> None:
             say(question, key=f"question-{number}")
 
 
+def _show_room(heard: SideChannel) -> None:
+    _show(heard.shared, "In the room's namespace", "room-shared")
+    _show(heard.salted, "With a salt of your own", "room-salted")
+
+
 def _show(heard: Eavesdropping, title: str, key: str) -> None:
     st.header(title)
     say(heard.sentence, key=f"heard-{key}")
     show_chart(eavesdropping_chart(heard, page_theme()), key)
     st.caption(
-        f"Dots are probes; ★ is the question that was asked. All share the first "
-        f"{heard.shared:,} tokens, the system prompt."
+        "Dots are probes; ★ is a question that was asked; × is a probe that the machine disturbed, "
+        f"left out of the verdict. All begin with the same {heard.shared:,} tokens, the system "
+        "prompt."
     )
 
 

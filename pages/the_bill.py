@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.lessons.billing import Bill, bills, break_even, outcome, what_would_change
+from prefix_engine.lessons.billing import (
+    Bill,
+    Shape,
+    Traffic,
+    bills,
+    gap_that_changes,
+    missed_minimum,
+    outcome,
+    what_would_change,
+)
 from prefix_engine.lessons.prices import Evidence, Rule, load_prices
 from ui.chapter import (
     ask_to_predict,
@@ -26,31 +33,33 @@ from ui.lessons.bill_words import (
     formula,
     headline,
     mark,
-    ordinal,
+    missed,
+    options,
     output,
+    pays_from,
+    requests,
+    terms,
     unverified,
     usage,
 )
 from ui.text import complain, page_theme, say
 
-QUOTATION = (
-    "A production API reuses one fixed system prompt across millions of requests, which is why "
-    "pay-per-token APIs bill cache-hit tokens cheaper and feel near-instant on the boilerplate"
-)
+QUOTATION = "… pay-per-token APIs bill cache-hit tokens cheaper …"
 INTRO = (
     "An API that keeps the KV of a prompt's beginning can sell those tokens at a lower price: it "
     "**reads** them from its cache (a **hit**) in place of computing them. Some charge more than "
     "the usual price to **write** a prefix there first. Whether the bill gets smaller depends on "
-    "your requests. Every amount on this page is calculated from price rules as they were read on "
-    "the day beside them."
+    "your requests. Every amount on this page is calculated from price rules as they stood in "
+    "stored copies of the vendors' pages, read on the day beside them."
 )
-WRITE, READ = Decimal("1.25"), Decimal("0.1")
 LIMITS = (
-    "Only the price is tested here. How near to instant a hit feels is on the other pages, for the "
-    "model that runs here.",
-    "Prices change. Each rule carries the day on which it was read and where; nothing is looked "
-    "up while you read this. Discounts, batch prices, price steps for long prompts, taxes and "
-    "currency exchange are left out.",
+    "Of the chapter's sentence only the price is tested here. That reuse is why it is lower, a "
+    "price list can't tell; how near to instant a hit feels is on the other pages, for the model "
+    "that runs here.",
+    "The rules were chosen because they price caching. How many APIs do is not shown.",
+    "Prices change. Each rule was read in a stored copy of a page, on the day beside it; nothing "
+    "is looked up while you read this. Discounts, batch prices, price steps for long prompts, "
+    "taxes and currency exchange are left out.",
     "A hit is calculated as certain. Real ones are not: some APIs promise none, and a request that "
     "reaches another server finds nothing.",
     "Tokens are the same for every rule here. Each vendor's own tokenizer counts the same text "
@@ -71,21 +80,26 @@ def main() -> None:
 
 
 def predict_then_reveal(rules: tuple[Rule, ...], asked: Asked) -> None:
-    """The prediction, then everything about the chosen rule, then all rules side by side."""
+    """The chosen rule, the prediction for it, then its bill, then all rules side by side."""
+    made = {bill.rule.label: bill for bill in bills(rules, asked.traffic)}
+    chosen = made[st.selectbox("Price rule", list(made), key="bill-rule")]
+    say(terms(chosen.rule), key="terms")
     guess = ask_to_predict(
-        "the-bill",
-        f"Writing a prefix into a cache costs {WRITE} times the input price, reading it {READ} "
-        "times, as in Anthropic's 5-minute cache. From which request on is caching cheaper in all?",
-        ["the 1st", "the 2nd", "the 3rd", "the 10th"],
+        # of these requests under this rule: another bill is another question
+        f"bill-{chosen.rule.id}-{hash(asked.traffic)}",
+        f"You have {requests(len(chosen.charges))}. Under this rule, from which one on has caching "
+        "cost less in all?",
+        options(chosen),
     )
     if guess is None:
         return
-    show_guess(guess, ordinal(break_even(WRITE, READ) or 0))
-    say(formula(WRITE, READ), key="predicted")
-    made = {bill.rule.label: bill for bill in bills(rules, asked.traffic)}
-    chosen = made[st.selectbox("Price rule", list(made), key="bill-rule")]
+    show_guess(guess, pays_from(chosen.pays_from))
     show_bill(chosen)
-    show_changes(chosen.rule, asked)
+    st.header("What would change it")
+    if asked.shape is None:
+        show_measured_changes(chosen.rule, asked.traffic)
+    else:
+        show_changes(chosen.rule, asked.shape)
     with st.expander("The rule, fact by fact"):
         show_rule(chosen.rule)
     show_all(rules, list(made.values()))
@@ -103,7 +117,7 @@ def show_bill(bill: Bill) -> None:
     rule = bill.rule
     say(headline(bill), "headline")
     st.caption(
-        f"Calculated, not measured · prices as read on {rule.read_on:%Y-%m-%d} · weakest fact: "
+        f"Calculated, not measured · prices read on {rule.read_on:%Y-%m-%d} · weakest fact: "
         f"{mark(rule.evidence)}"
     )
     if rule.evidence is Evidence.UNVERIFIED:
@@ -113,12 +127,19 @@ def show_bill(bill: Bill) -> None:
     say(output(bill), key="output")
 
 
-def show_changes(rule: Rule, asked: Asked) -> None:
-    st.header("What would change it")
-    if asked.shape is None:
-        st.write("Measured requests are as they are: choose numbers to see what changes the bill.")
-        return
-    changes = what_would_change(rule, asked.shape)
+def show_measured_changes(rule: Rule, traffic: Traffic) -> None:
+    """The gap is all that can be chosen for measured requests; what they miss is told as well."""
+    turned, short = gap_that_changes(rule, traffic), missed_minimum(rule, traffic)
+    if turned:
+        say(change(turned), key="change-gap_s")
+    else:
+        st.write("No other gap between these requests turns the verdict.")
+    if short:
+        say(missed(short), key="missed")
+
+
+def show_changes(rule: Rule, shape: Shape) -> None:
+    changes = what_would_change(rule, shape)
     if changes:
         st.caption("One number changed alone, the nearest that turns the verdict:")
     for one in changes:
@@ -132,7 +153,7 @@ def show_rule(rule: Rule) -> None:
         say(formula(rule.write, rule.read), key="formula")
     say(rule.note, key="note")
     st.table(rule_table(rule), alt=f"The facts of the rule {rule.label} and who says so.")
-    st.caption(f"{evidence_legend()}. As read on {rule.read_on:%Y-%m-%d}.")
+    st.caption(f"{evidence_legend()}. Read on {rule.read_on:%Y-%m-%d}.")
     st.link_button("The vendor's page", str(rule.source))
 
 
@@ -149,7 +170,7 @@ def show_all(rules: tuple[Rule, ...], made: list[Bill]) -> None:
         "one uncached input token. The rules stand in assets/prices.toml, to be edited by hand."
     )
     held, sentence = outcome(made)
-    show_outcome(held, sentence, witness="price list")
+    show_outcome(held, sentence, witness="list of chosen rules")
 
 
 main()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.lessons.divergence_verdict import Answer, judge
-from prefix_engine.lessons.why_it_stops import WhyItStops, find_out
+from prefix_engine.lessons.why_it_stops import WhyItStops, WhyItStopsRuns, find_out
+from prefix_engine.watch import Watch
 from ui.chapter import (
     Found,
     Guess,
     ask_to_predict,
+    find_kept,
     keep,
-    kept_or_recorded,
     measure,
     offer_json,
     open_page,
@@ -25,7 +28,7 @@ from ui.chapter import (
     show_provenance,
 )
 from ui.lessons.divergence_view import show_divergence
-from ui.lessons.pair import ask_for_pair
+from ui.lessons.pair import Pair, ask_for_pair
 from ui.lessons.splice_view import show_search, show_splice
 from ui.text import complain, say
 
@@ -36,6 +39,10 @@ NAME = "why_it_stops"
 QUOTATION = (
     "The model is autoregressive, so one different token changes the hidden state — and therefore "
     "the KV — for everything after it, even text that looks identical further down."
+)
+QUESTION = (
+    "After the first difference, such as SF / NYC, the two prompts read the same again. Is the KV "
+    "of those words the same, too?"
 )
 INTRO = (
     "For every token, each **layer** of the model makes a **key** and a **value** (its **KV**): "
@@ -56,31 +63,40 @@ LIMITS = (
 
 def main() -> None:
     engine = open_page("Why it stops", QUOTATION, INTRO)
-    a, b = ask_for_pair()
-    guess = ask_to_predict(
-        NAME,
-        "After the first difference, such as SF / NYC, the two prompts read the same again. Is the "
-        "KV of those words the same, too?",
-        [str(answer) for answer in Answer],
-    )
-    if guess is None:
-        return
     try:
-        run_or_show(engine, a, b, guess)
+        predict_then_reveal(engine, ask_for_pair())
     except PrefixEngineError as error:
         complain(str(error))
 
 
-def run_or_show(engine: Engine | None, a: str, b: str, guess: Guess) -> None:
-    """Measure these prompts if the learner asks for it; else show what is known of them."""
+def predict_then_reveal(engine: Engine | None, pair: Pair) -> None:
+    """Measure these prompts if the learner asks for it; show what is known once they predicted."""
+    guess = ask_to_predict(f"{NAME}-{pair.key}", QUESTION, [str(answer) for answer in Answer])
     if run_button(engine) and engine is not None:
-        keep(NAME, measure(lambda watch: find_out(engine, a, b, watch), engine))
+        keep(NAME, measure(partial(run_here, engine, pair), engine))
         st.rerun()
-    found = kept_or_recorded(NAME, WhyItStops)
-    if (found.result.divergence.a, found.result.divergence.b) == (a, b):
-        show(found, guess)
-    else:
+    found = find_run(pair)
+    if found is None:
         st.info("These prompts were not computed yet: press Run it here.")
+    elif guess is not None:
+        show(found, guess)
+    elif found.recorded:
+        st.info("A recorded run waits: predict above, or show it without guessing.")
+    else:
+        st.info("The run is done. Predict above, or show it without guessing.")
+
+
+def run_here(engine: Engine, pair: Pair, watch: Watch) -> WhyItStopsRuns:
+    return WhyItStopsRuns((find_out(engine, pair.a, pair.b, watch),))
+
+
+def find_run(pair: Pair) -> Found[WhyItStops] | None:
+    """The newest own run of these prompts, else the recorded one."""
+    found = find_kept(NAME, WhyItStopsRuns, lambda runs: runs.of(pair.a, pair.b) is not None)
+    run = found and found.result.of(pair.a, pair.b)
+    if found is None or run is None:
+        return None
+    return Found(replace(cast(Any, found.measured), result=run), found.recorded)
 
 
 def show(found: Found[WhyItStops], guess: Guess) -> None:

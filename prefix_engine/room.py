@@ -1,8 +1,8 @@
 """A room: a class behind one system prompt, sharing one namespace of the cache.
 
-Whoever has the code may join and ask; whoever has the host key may show prompts, reveal figures,
+Whoever has the code may look on and ask; whoever has the host key may show prompts, reveal figures,
 salt the room or end it. Rooms end by themselves. Nobody is asked for a name: a visitor is a random
-word that their session made up, and it stands in no record.
+word that their session made up, and it stands in no record. Whoever reloads the page is a new one.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import secrets
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.speed import DISTURBED_BELOW
 from prefix_engine.tokenizer import Message, Prompt
-from prefix_engine.watch import Watch
+from prefix_engine.watch import OnStep, Watch
 
 if TYPE_CHECKING:
     from prefix_engine.cache import RadixCache
@@ -30,12 +31,17 @@ CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """No letter or digit that a projector makes look like another."""
 CODE_LENGTH = 6
 IDLE_S = 45 * 60.0
+UNJOINED_S = 5 * 60.0
+"""So long a room waits for its first member."""
 LIFE_S = 4 * 60 * 60.0
 MAX_ROOMS = 8
 QUESTION_TOKENS = 64
 """Room that a system prompt has to leave for a question."""
-MAX_MEMBERS = 150
 MAX_REQUESTS_A_MEMBER = 20
+MAX_REQUESTS = 600
+"""In one room: a member who reloads the page may ask again, but not for ever."""
+ENDED = "This room has ended. Ask your host for a new link."
+COMPUTING = "Computing your request"
 
 NOTHING = "nothing"
 SYSTEM = "the system prompt"
@@ -88,11 +94,15 @@ class Board:
 
     code: str
     system: str
-    members: int
-    requests: tuple[RoomRequest, ...]
-    prompts_shown: bool
-    revealed: bool
-    salted: bool
+    version: int = 0
+    """Another one after every change."""
+    joined: bool = False
+    """Whether anybody but the host has come."""
+    askers: int = 0
+    requests: tuple[RoomRequest, ...] = ()
+    prompts_shown: bool = False
+    revealed: bool = False
+    salted: bool = False
 
     @property
     def tokens(self) -> int:
@@ -108,21 +118,45 @@ class Board:
         """Of all prompt tokens, the part that was reused."""
         return self.tokens_saved / self.tokens if self.tokens else None
 
+    @cached_property
+    def disturbed(self) -> frozenset[int]:
+        """The numbers of the requests that got clearly less of the processors than the best one.
+
+        Hits are held against hits: a short one keeps fewer threads busy, undisturbed. What reused
+        nothing is held against all, for it is often the only one of its kind.
+        """
+        best = _best_share(self.requests)
+        best_hit = _best_share(self.hits)
+        return frozenset(
+            one.number
+            for one in self.requests
+            if one.cpu_over_wall < DISTURBED_BELOW * (best_hit if one.reused else best)
+        )
+
     @property
-    def first_ttft_s(self) -> float | None:
-        """Of the request that found the room empty."""
-        return self.requests[0].ttft_s if self.requests else None
+    def hits(self) -> tuple[RoomRequest, ...]:
+        """The requests that reused something."""
+        return tuple(request for request in self.requests if request.reused)
+
+    @property
+    def first(self) -> RoomRequest | None:
+        """The first undisturbed request that found nothing to reuse."""
+        cold = (one for one in self.requests if not one.reused)
+        return next((one for one in cold if one.number not in self.disturbed), None)
 
     @property
     def later_ttft_s(self) -> tuple[float, ...]:
-        """Of the later requests that reused something and that the machine left undisturbed."""
-        hits = [request for request in self.requests[1:] if request.reused]
-        best = max((request.cpu_over_wall for request in hits), default=0.0)
-        return tuple(r.ttft_s for r in hits if r.cpu_over_wall >= DISTURBED_BELOW * best)
+        """Of the undisturbed hits."""
+        return tuple(one.ttft_s for one in self.hits if one.number not in self.disturbed)
 
     @property
     def later_median_s(self) -> float | None:
         return statistics.median(self.later_ttft_s) if self.later_ttft_s else None
+
+    @property
+    def not_stored(self) -> int:
+        """How many requests left nothing to the next ones."""
+        return sum(1 for request in self.requests if not request.stored)
 
     @property
     def tally(self) -> dict[str, int]:
@@ -151,16 +185,20 @@ class Branch:
 class Room:
     """Safe to use from many threads. Made by `Rooms.open`."""
 
-    def __init__(self, system: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, system: str, opened_by: str, clock: Callable[[], float], sweep: Callable[..., None]
+    ) -> None:
         self.code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
         self.host_key = secrets.token_urlsafe(16)
         self.system = system
+        self.opened_by = opened_by
         self.namespaces = {f"room-{self.code}-{secrets.token_hex(8)}"}
         (self._shared,) = self.namespaces
         self._clock = clock
+        self._sweep = sweep
         self._opened_s = self._touched_s = clock()
-        self._members: Counter[str] = Counter()
-        self._board = Board(self.code, system, 0, (), False, False, False)
+        self._asked: Counter[str] = Counter()
+        self._board = Board(self.code, system)
         self._ended = False
         self._lock = RLock()
 
@@ -170,28 +208,26 @@ class Room:
 
     @property
     def ended(self) -> bool:
-        """Ended by the host, or by itself: after idling, or at the end of its life."""
+        """Ended by the host, or by itself: unjoined, after idling, or at the end of its life."""
         with self._lock:
             now = self._clock()
+            age_s = now - self._opened_s
+            unjoined = not self._board.joined and age_s > UNJOINED_S
             idle = now - self._touched_s > IDLE_S
-            return self._ended or idle or now - self._opened_s > LIFE_S
+            return self._ended or unjoined or idle or age_s > LIFE_S
 
     @property
     def board(self) -> Board:
         """The room as it is now."""
         with self._lock:
-            return replace(self._board, members=len(self._members))
+            return self._board
 
-    def join(self, visitor: str) -> None:
-        """Let somebody in; joining again changes nothing. Raises `RoomLimit` and `NoRoom`."""
+    def join(self) -> None:
+        """Somebody has come. To look on takes nobody's place. Raises `NoRoom`."""
         with self._lock:
             self._check_open()
-            if visitor not in self._members and len(self._members) >= MAX_MEMBERS:
-                raise RoomLimit(
-                    f"This room is full: {MAX_MEMBERS} are in it, which is the limit. "
-                    "Look on at the projector, or ask the host to open a second room."
-                )
-            self._members.setdefault(visitor, 0)
+            if not self._board.joined:
+                self._note(joined=True)
 
     def ask(
         self,
@@ -203,48 +239,48 @@ class Room:
     ) -> RoomRequest:
         """Prefill a question behind the room's system prompt; its KV stays for the next one.
 
-        Raises `NoRoom`, `RoomLimit`, what `Engine.prefill` raises, and what the watch raises.
+        The watch is not told how many tokens there are to compute: that is the answer to what was
+        predicted, and for the host to reveal. Raises `NoRoom`, `RoomLimit`, what `Engine.prefill`
+        raises, and what the watch's `turn` and `tell` raise.
         """
         watch = watch or Watch()
-        self.join(visitor)
-        with self._lock:
-            if self._members[visitor] >= MAX_REQUESTS_A_MEMBER:
-                raise RoomLimit(
-                    f"You have asked {MAX_REQUESTS_A_MEMBER} times, which is the limit in one room."
-                )
-            self._members[visitor] += 1
+        self._sweep()
+        self._count(visitor)
         try:
             with watch.turn():
                 # asked for now, not when the waiting began: the host may have salted meanwhile
                 salted, namespace = self._namespace(visitor)
                 prefill = engine.prefill(
-                    self.prompt(question), namespace=namespace, on_step=watch.on_step
+                    self.prompt(question), namespace=namespace, on_step=_without_figures(watch)
                 )
+            with self._lock:
+                if not self.ended:
+                    made = RoomRequest(
+                        number=len(self._board.requests) + 1,
+                        question=question,
+                        prediction=prediction if prediction in PREDICTIONS else None,
+                        tokens=len(prefill.ids),
+                        reused=prefill.reused,
+                        ttft_s=prefill.ttft_s,
+                        cpu_over_wall=prefill.timing.cpu_over_wall,
+                        salted=salted,
+                        stored=not prefill.insert.refused,
+                    )
+                    self._note(requests=(*self._board.requests, made), askers=len(self._asked))
+                    return made
+            # it ended while this was computed, and what has been stored since nobody else forgets
+            self._sweep(namespace)
+            raise NoRoom(ENDED)
         except BaseException:
             with self._lock:
-                self._members[visitor] -= 1
+                self._asked -= Counter([visitor])
             raise
-        with self._lock:
-            self._touched_s = self._clock()
-            made = RoomRequest(
-                number=len(self._board.requests) + 1,
-                question=question,
-                prediction=prediction if prediction in PREDICTIONS else None,
-                tokens=len(prefill.ids),
-                reused=prefill.reused,
-                ttft_s=prefill.ttft_s,
-                cpu_over_wall=prefill.timing.cpu_over_wall,
-                salted=salted,
-                stored=not prefill.insert.refused,
-            )
-            self._board = replace(self._board, requests=(*self._board.requests, made))
-        return made
 
     def tree(self, cache: RadixCache) -> tuple[Branch, ...]:
         """What the cache keeps of this room now, parents before their children."""
         with self._lock:
             namespaces = set(self.namespaces)
-        nodes = [node for node in cache.nodes() if node.namespace in namespaces]
+        nodes = cache.nodes(namespaces)
         children = Counter(node.parent_id for node in nodes)
         return tuple(
             Branch(node.node_id, node.parent_id, len(node.ids), children[node.node_id])
@@ -257,15 +293,15 @@ class Room:
 
     def show_prompts(self, key: str, shown: bool = True) -> None:
         """Let everybody read what was asked. Raises `NotHost`."""
-        self._change(key, lambda board: replace(board, prompts_shown=shown))
+        self._change(key, prompts_shown=shown)
 
     def reveal(self, key: str, revealed: bool = True) -> None:
         """Let everybody see the figures, and so how the predictions fared. Raises `NotHost`."""
-        self._change(key, lambda board: replace(board, revealed=revealed))
+        self._change(key, revealed=revealed)
 
     def salt(self, key: str, salted: bool = True) -> None:
         """Give each member a namespace of their own, or the shared one back. Raises `NotHost`."""
-        self._change(key, lambda board: replace(board, salted=salted))
+        self._change(key, salted=salted)
 
     def end(self, key: str) -> None:
         """Close the room for everybody. Raises `NotHost`."""
@@ -273,12 +309,31 @@ class Room:
         with self._lock:
             self._ended = True
 
-    def _change(self, key: str, change: Callable[[Board], Board]) -> None:
+    def _change(self, key: str, **changes: bool) -> None:
         self._check_host(key)
         with self._lock:
             self._check_open()
+            self._note(**changes)
+
+    def _note(self, **changes: Any) -> None:
+        self._touched_s = self._clock()
+        self._board = replace(self._board, version=self._board.version + 1, **changes)
+
+    def _count(self, visitor: str) -> None:
+        """One more request of this visitor, unless that is over a limit."""
+        with self._lock:
+            self.join()
+            if self._asked[visitor] >= MAX_REQUESTS_A_MEMBER:
+                raise RoomLimit(
+                    f"You have asked {MAX_REQUESTS_A_MEMBER} times, which is the limit in one room."
+                )
+            if self._asked.total() >= MAX_REQUESTS:
+                raise RoomLimit(
+                    f"{MAX_REQUESTS} requests were made in this room, which is the limit. "
+                    "Look on, or ask the host to open another room."
+                )
+            self._asked[visitor] += 1
             self._touched_s = self._clock()
-            self._board = change(self._board)
 
     def _namespace(self, visitor: str) -> tuple[bool, str]:
         with self._lock:
@@ -291,11 +346,20 @@ class Room:
 
     def _check_open(self) -> None:
         if self.ended:
-            raise NoRoom("This room has ended. Ask your host for a new link.")
+            raise NoRoom(ENDED)
 
     def _check_host(self, key: str) -> None:
         if not self.is_host(key):
             raise NotHost("Only the host of this room may do that: use the host's link.")
+
+
+def _best_share(requests: Sequence[RoomRequest]) -> float:
+    return max((request.cpu_over_wall for request in requests), default=0.0)
+
+
+def _without_figures(watch: Watch) -> OnStep:
+    """Lets the watch hear each chunk, and so stop it, without telling how many there are."""
+    return lambda done, total: watch.tell(0.0, COMPUTING)
 
 
 class Rooms:
@@ -310,9 +374,9 @@ class Rooms:
         self._left: set[str] = set()
         self._lock = RLock()
 
-    def open(self, system: str, engine: Engine) -> Room:
-        """A new room behind this system prompt. Raises `RoomLimit`, `BadSystemPrompt`, and
-        `PromptTooLong` where no room is left for a question."""
+    def open(self, system: str, engine: Engine, visitor: str) -> Room:
+        """A new room behind this system prompt, the visitor's only one. Raises `RoomLimit`,
+        `BadSystemPrompt`, and `PromptTooLong` where no room is left for a question."""
         if not system.strip():
             raise BadSystemPrompt("The system prompt is empty: a room needs one that all share.")
         ids = engine.tokenizer.encode((Message("system", system),))
@@ -324,7 +388,9 @@ class Rooms:
                     f"{MAX_ROOMS} rooms are open, which is the limit of this server. "
                     "End one that is no longer used, or try again later."
                 )
-            room = Room(system, self._clock)
+            if any(room.opened_by == visitor for room in self._rooms.values()):
+                raise RoomLimit("You have a room open, and one is the limit. End it first.")
+            room = Room(system, visitor, self._clock, self.sweep)
             self._rooms[room.code] = room
             return room
 
@@ -337,9 +403,11 @@ class Rooms:
             raise NoRoom(f"There is no room {code.strip()[:20]!r}: it has ended, or never was.")
         return room
 
-    def sweep(self) -> None:
-        """Forget the rooms that have ended and their KV; what is in use now, the next time."""
+    def sweep(self, *namespaces: str) -> None:
+        """Forget the rooms that have ended, their KV and that of these namespaces, which belonged
+        to such a room; what is in use now, the next time."""
         with self._lock:
+            self._left |= set(namespaces)
             for code in [code for code, room in self._rooms.items() if room.ended]:
                 self._left |= self._rooms.pop(code).namespaces
             self._left = {name for name in self._left if not self._forget(name)}

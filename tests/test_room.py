@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
 
 import pytest
 
@@ -14,21 +17,25 @@ from prefix_engine.room import (
     EVERYTHING,
     IDLE_S,
     LIFE_S,
-    MAX_MEMBERS,
+    MAX_REQUESTS,
     MAX_REQUESTS_A_MEMBER,
     MAX_ROOMS,
     NOTHING,
     SYSTEM,
+    UNJOINED_S,
+    Board,
     NoRoom,
     NotHost,
     Room,
     RoomLimit,
+    RoomRequest,
     Rooms,
 )
 from prefix_engine.watch import Watch
 from tests.tiny_engine import tiny_engine
 
 SYSTEM_PROMPT = "Answer in one sentence."
+somebody = (f"visitor {number}" for number in count())
 
 
 class Clock:
@@ -58,7 +65,7 @@ def rooms(engine: Engine, clock: Clock) -> Rooms:
 
 @pytest.fixture
 def room(rooms: Rooms, engine: Engine) -> Room:
-    return rooms.open(SYSTEM_PROMPT, engine)
+    return rooms.open(SYSTEM_PROMPT, engine, next(somebody))
 
 
 def forget_in(cache: PrefixCache) -> Callable[[str], bool]:
@@ -84,7 +91,10 @@ def test_the_first_request_finds_nothing_and_the_next_members_the_system_prompt(
 
 
 def test_two_rooms_with_the_same_system_prompt_share_nothing(engine: Engine, rooms: Rooms) -> None:
-    one, other = rooms.open(SYSTEM_PROMPT, engine), rooms.open(SYSTEM_PROMPT, engine)
+    one, other = (
+        rooms.open(SYSTEM_PROMPT, engine, next(somebody)),
+        rooms.open(SYSTEM_PROMPT, engine, next(somebody)),
+    )
     one.ask(engine, "ann", "Why?")
     assert other.ask(engine, "ann", "Why?").reused == 0
     assert one.ask(engine, "ben", "Why?").reused > 0
@@ -100,7 +110,7 @@ def test_a_salted_room_shares_with_oneself_only(engine: Engine, room: Room) -> N
 
 
 def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
-    room.join("dan")
+    room.join()
     asked = [
         room.ask(engine, "ann", "Why?", NOTHING),
         room.ask(engine, "ben", "How?", EVERYTHING),
@@ -108,11 +118,11 @@ def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
         room.ask(engine, "cid", "Where?", "no such choice"),
     ]
     board = room.board
-    assert board.members == 4
+    assert board.askers == 3
     assert [request.number for request in board.requests] == [1, 2, 3, 4]
     assert board.tokens_saved == sum(request.reused for request in asked) > 0
     assert board.hit_rate == board.tokens_saved / sum(request.tokens for request in asked)
-    assert board.first_ttft_s == asked[0].ttft_s
+    assert board.first in (None, asked[0])
     assert set(board.later_ttft_s) <= {request.ttft_s for request in asked[1:]}
     assert board.tally == {NOTHING: 1, SYSTEM: 1, EVERYTHING: 1}
     assert board.right == {NOTHING: 1, SYSTEM: 1, EVERYTHING: 0}
@@ -121,7 +131,7 @@ def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
 def test_the_rooms_tree_has_one_trunk_and_an_end_for_each_question(
     engine: Engine, rooms: Rooms, room: Room
 ) -> None:
-    rooms.open(SYSTEM_PROMPT, engine).ask(engine, "eve", "Elsewhere?")
+    rooms.open(SYSTEM_PROMPT, engine, next(somebody)).ask(engine, "eve", "Elsewhere?")
     room.ask(engine, "ann", "Why?")
     room.ask(engine, "ben", "how?")
     assert isinstance(engine.cache, RadixCache)
@@ -135,7 +145,7 @@ def test_the_rooms_tree_has_one_trunk_and_an_end_for_each_question(
 
 
 def test_an_empty_board_has_no_rate_and_no_times(room: Room) -> None:
-    assert (room.board.hit_rate, room.board.first_ttft_s, room.board.later_median_s) == (None,) * 3
+    assert (room.board.hit_rate, room.board.first, room.board.later_median_s) == (None,) * 3
 
 
 def test_only_the_host_may_change_a_room(room: Room) -> None:
@@ -161,7 +171,7 @@ def test_an_ended_room_lets_nobody_in_and_its_kv_is_forgotten(
     with pytest.raises(NoRoom):
         room.ask(engine, "ann", "Why?")
     with pytest.raises(NoRoom):
-        room.join("dan")
+        room.join()
     with pytest.raises(NoRoom):
         rooms.find(room.code)
     assert engine.cache.stats.stored_tokens == 0
@@ -181,10 +191,51 @@ def test_kv_in_use_when_a_room_ends_is_forgotten_later(
     assert engine.cache.stats.stored_tokens == 0
 
 
+@pytest.mark.parametrize("prepare", ["open", "find", "ask"])
+def test_the_kv_of_a_room_that_idled_out_goes_when_anybody_does_anything(
+    engine: Engine, rooms: Rooms, room: Room, clock: Clock, prepare: str
+) -> None:
+    room.ask(engine, "ann", "Why?")
+    clock.now_s += IDLE_S
+    other = rooms.open(SYSTEM_PROMPT, engine, "another host")
+    asked = other.ask(engine, "ben", "Why?")
+    clock.now_s += 1
+    assert room.ended and engine.cache.stats.stored_tokens == 2 * asked.tokens
+    if prepare == "open":
+        rooms.open(SYSTEM_PROMPT, engine, "a third")
+    elif prepare == "find":
+        rooms.find(other.code)
+    else:
+        other.ask(engine, "cid", "Why?")
+    assert engine.cache.stats.stored_tokens == asked.tokens
+
+
+def test_a_room_that_ends_while_its_request_computes_keeps_nothing_of_it(
+    engine: Engine, rooms: Rooms, room: Room
+) -> None:
+    def end(part: float, what: str) -> None:
+        room.end(room.host_key)
+        rooms.sweep()
+
+    with pytest.raises(NoRoom):
+        room.ask(engine, "ann", "Why?", watch=Watch(tell=end))
+    assert room.board.requests == ()
+    assert engine.cache.stats.stored_tokens == 0
+
+
+@pytest.mark.parametrize(("passes_s", "ended"), [(UNJOINED_S, False), (UNJOINED_S + 1, True)])
+def test_a_room_that_nobody_joins_ends_soon(
+    room: Room, clock: Clock, passes_s: float, ended: bool
+) -> None:
+    clock.now_s += passes_s
+    assert room.ended is ended
+
+
 @pytest.mark.parametrize(("passes_s", "ended"), [(IDLE_S, False), (IDLE_S + 1, True)])
 def test_a_room_ends_when_nothing_happens_in_it(
     engine: Engine, room: Room, clock: Clock, passes_s: float, ended: bool
 ) -> None:
+    room.join()
     clock.now_s += IDLE_S
     room.ask(engine, "ann", "Why?")
     clock.now_s += passes_s
@@ -194,6 +245,7 @@ def test_a_room_ends_when_nothing_happens_in_it(
 def test_a_room_ends_in_the_end_however_busy_it_is(
     engine: Engine, room: Room, clock: Clock
 ) -> None:
+    room.join()
     for _ in range(int(LIFE_S / IDLE_S)):
         clock.now_s += IDLE_S
         room.reveal(room.host_key)
@@ -214,24 +266,35 @@ def test_a_room_needs_a_system_prompt_that_leaves_room_for_a_question(
     engine: Engine, rooms: Rooms, system: str
 ) -> None:
     with pytest.raises(PrefixEngineError):
-        rooms.open(system, engine)
-    rooms.open("long " * 90, engine)
+        rooms.open(system, engine, "host")
+    rooms.open("long " * 90, engine, "host")
 
 
 def test_only_so_many_rooms_at_once(engine: Engine, rooms: Rooms) -> None:
-    opened = [rooms.open(SYSTEM_PROMPT, engine) for _ in range(MAX_ROOMS)]
+    opened = [rooms.open(SYSTEM_PROMPT, engine, next(somebody)) for _ in range(MAX_ROOMS)]
     with pytest.raises(RoomLimit, match=str(MAX_ROOMS)):
-        rooms.open(SYSTEM_PROMPT, engine)
+        rooms.open(SYSTEM_PROMPT, engine, next(somebody))
     opened[0].end(opened[0].host_key)
-    rooms.open(SYSTEM_PROMPT, engine)
+    rooms.open(SYSTEM_PROMPT, engine, next(somebody))
 
 
-def test_only_so_many_members_and_those_inside_stay(room: Room) -> None:
-    for number in range(MAX_MEMBERS):
-        room.join(f"visitor {number}")
-    with pytest.raises(RoomLimit, match=str(MAX_MEMBERS)):
-        room.join("one more")
-    room.join("visitor 0")
+def test_one_room_a_visitor(engine: Engine, rooms: Rooms) -> None:
+    one = rooms.open(SYSTEM_PROMPT, engine, "ann")
+    with pytest.raises(RoomLimit, match="End it first"):
+        rooms.open(SYSTEM_PROMPT, engine, "ann")
+    one.end(one.host_key)
+    rooms.open(SYSTEM_PROMPT, engine, "ann")
+
+
+def test_only_so_many_requests_a_room_whoever_asks(
+    engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MAX_REQUESTS > MAX_REQUESTS_A_MEMBER
+    monkeypatch.setattr("prefix_engine.room.MAX_REQUESTS", 3)
+    for _ in range(3):
+        room.ask(engine, next(somebody), "Why?")
+    with pytest.raises(RoomLimit, match="3 requests"):
+        room.ask(engine, next(somebody), "Why?")
 
 
 def test_only_so_many_requests_a_member(engine: Engine, room: Room) -> None:
@@ -243,15 +306,15 @@ def test_only_so_many_requests_a_member(engine: Engine, room: Room) -> None:
 
 
 def test_a_refused_or_stopped_request_counts_for_nothing(engine: Engine, room: Room) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(part: float, what: str) -> None:
         raise InterruptedError
 
     for _ in range(MAX_REQUESTS_A_MEMBER + 1):
         with pytest.raises(PromptTooLong):
             room.ask(engine, "ann", "long " * 200)
         with pytest.raises(InterruptedError):
-            room.ask(engine, "ann", "Why?", watch=Watch(on_step=stop))
-    assert room.board.requests == ()
+            room.ask(engine, "ann", "Why?", watch=Watch(tell=stop))
+    assert (room.board.requests, room.board.askers) == ((), 0)
     assert room.ask(engine, "ann", "Why?").reused == 0
     engine.cache.check_integrity()
 
@@ -260,8 +323,9 @@ def test_a_request_of_a_full_cache_is_served_and_says_that_nothing_was_stored() 
     from tests.tiny_engine import tiny_cache
 
     engine = tiny_engine(tiny_cache(budget_tokens=4))
-    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT, engine)
+    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT, engine, "host")
     assert not room.ask(engine, "ann", "Why?").stored
+    assert room.board.not_stored == 1
 
 
 def test_members_may_ask_all_at_once(engine: Engine, room: Room) -> None:
@@ -277,3 +341,88 @@ def test_members_may_ask_all_at_once(engine: Engine, room: Room) -> None:
     assert sorted(request.number for request in board.requests) == list(range(1, 13))
     assert {request.question for request in board.requests} == {f"Question {i}?" for i in range(12)}
     engine.cache.check_integrity()
+
+
+def test_a_request_is_computed_in_its_turn_and_salted_as_the_room_then_is(
+    engine: Engine, room: Room
+) -> None:
+    heard: list[str] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        room.salt(room.host_key)  # while the request waits
+        heard.append("turn begins")
+        yield
+        heard.append("turn ends")
+
+    room.ask(engine, "ann", "Why?")
+    watch = Watch(turn, tell=lambda part, what: heard.append("computes"))
+    asked = room.ask(engine, "ben", "Why?", watch=watch)
+    assert (asked.salted, asked.reused) == (True, 0)
+    assert (heard[0], heard[-1], set(heard[1:-1])) == ("turn begins", "turn ends", {"computes"})
+
+
+def test_who_watches_a_request_is_told_no_figures(engine: Engine, room: Room) -> None:
+    def on_step(done: int, total: int) -> None:
+        pytest.fail("a watch that is told how far it is knows what was reused")
+
+    told: list[tuple[float, str]] = []
+    watch = Watch(on_step=on_step, tell=lambda part, what: told.append((part, what)))
+    room.ask(engine, "ann", "Why?", watch=watch)
+    cold = set(told)
+    told.clear()
+    room.ask(engine, "ben", "Why?", watch=watch)
+    assert set(told) == cold and not any(char.isdigit() for _, what in cold for char in what)
+
+
+def test_every_change_has_a_version_of_its_own(engine: Engine, room: Room) -> None:
+    versions = [room.board.version]
+    for change in (
+        room.join,
+        lambda: room.ask(engine, "ann", "Why?"),
+        lambda: room.reveal(room.host_key),
+        lambda: room.show_prompts(room.host_key),
+        lambda: room.salt(room.host_key),
+    ):
+        change()
+        versions.append(room.board.version)
+    assert len(set(versions)) == 6
+    room.join()
+    assert room.board.version == versions[-1]
+
+
+def test_keys_of_hosts_cannot_be_guessed(engine: Engine, rooms: Rooms) -> None:
+    keys = [rooms.open(SYSTEM_PROMPT, engine, next(somebody)).host_key for _ in range(4)]
+    randomness = [base64.urlsafe_b64decode(key + "==") for key in keys]
+    assert all(len(one) >= 16 for one in randomness)
+    # each byte of two random keys is equal once in 256 times
+    assert all(sum(map(int.__eq__, a, b)) < 6 for a in randomness for b in randomness if a != b)
+    assert len(set(keys)) == 4
+
+
+def made(number: int, reused: int, ttft_s: float, share: float) -> RoomRequest:
+    """A request that got this share of the processors."""
+    return RoomRequest(number, "Why?", None, 100, reused, ttft_s, share, False, True)
+
+
+def test_disturbed_requests_are_left_out_of_first_and_later() -> None:
+    board = Board(
+        "ABCDEF",
+        "",
+        requests=(
+            made(1, 0, 0.900, 1.0),
+            made(2, 90, 0.010, 1.5),
+            made(3, 90, 0.700, 0.9),
+            made(4, 0, 0.100, 1.9),
+            made(5, 90, 0.012, 1.4),
+        ),
+    )
+    assert board.disturbed == {1, 3}
+    assert board.first == board.requests[3]
+    assert board.later_ttft_s == (0.010, 0.012)
+
+
+def test_a_lone_cold_request_is_judged_by_the_hits() -> None:
+    hits = made(2, 90, 0.010, 1.5), made(3, 90, 0.010, 1.5)
+    assert Board("", "", requests=(made(1, 0, 0.9, 0.5), *hits)).first is None
+    assert Board("", "", requests=(made(1, 0, 0.9, 1.4), *hits)).first is not None

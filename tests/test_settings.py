@@ -81,3 +81,10 @@ def test_another_word_is_named_with_its_variable(name: str, value: str) -> None:
     with pytest.raises(BadSetting) as raised:
         Settings.from_environment({name: value})
     assert name in str(raised.value) and repr(value) in str(raised.value)
+
+
+def test_bits_can_not_be_kept_and_given_up_at_once() -> None:
+    both = {"FIRST_DIFFERENCE_STRICT": "1", "FIRST_DIFFERENCE_FAST": "1"}
+    with pytest.raises(BadSetting, match="set one of the two"):
+        Settings.from_environment(both)
+    assert Settings.from_environment({**both, "FIRST_DIFFERENCE_STRICT": "0"}).fast

@@ -398,3 +398,20 @@ def test_a_reply_that_ends_at_once_is_empty_and_has_no_time() -> None:
     engine = tiny_engine(model=Scripted({len(A): STOP, len(B): STOP}))
     replies = run(engine, A, B, 1, reply_tokens=4).replies
     assert [(reply.ids, reply.text, reply.ttft_s) for reply in replies] == [((), "", None)] * 2
+
+
+def test_the_time_spent_waiting_for_turns_is_told_and_is_in_no_trial(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("prefix_engine.run.time.perf_counter", lambda: now[0])
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        now[0] += 100.0
+        yield
+        now[0] += 5000.0
+
+    made = run(engine, A, B, rounds=1, watch=RunWatch(turn=turn))
+    turns = 1 + 2 * len(Arm) + 1  # A, the trials, the check of exactness
+    assert made.waited_s == 100.0 * turns

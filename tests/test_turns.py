@@ -279,6 +279,17 @@ def test_of_a_holder_who_goes_behind_only_the_present_turn_counts() -> None:
     late.join()
 
 
+def test_a_visit_between_two_turns_is_before_who_comes_then() -> None:
+    now = [0.0]
+    slot = ComputeSlot(back_s=PATIENCE_S, clock=lambda: now[0])
+    with closing(slot.visit("early")) as early:
+        with early.turn():
+            now[0] += 2.0
+        late = arrive(slot, [], "late")
+        assert late.told[0] == Waiting(1, (FIRST_SHARE - 1) * 2.0)
+    late.join()
+
+
 def test_without_an_ended_turn_there_is_no_estimate() -> None:
     slot = slot_of()
     with held(slot):

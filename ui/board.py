@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from prefix_engine.room import Board, Branch
 from ui.chapter import show_chart
+from ui.charts import Chart
+from ui.palette import Theme
 from ui.room_chart import tally_chart, times_chart, tree_chart
 from ui.text import page_theme, say
 from ui.wording import milliseconds, tokens
 
+TakeTree = Callable[[], Sequence[Branch]]
 
-def show_board(board: Board, tree: Sequence[Branch], is_host: bool) -> None:
-    """What this visitor may see of the room now."""
+KEPT = 32
+"""Figures of a kind kept for all sessions: each room's newest, light and dark."""
+
+
+def show_board(board: Board, is_host: bool, take_tree: TakeTree | None = None) -> None:
+    """What this visitor may see of the room now; with `take_tree`, its tree once revealed."""
     say(headline(board), "headline", key="board")
-    members, requests, rate, saved = st.columns(4)
-    members.metric("members", board.members)
+    askers, requests, rate, saved = st.columns(4)
+    askers.metric("who asked", board.askers, help="Who reloads the page counts again.")
     requests.metric("requests", len(board.requests))
     rate.metric("hit rate", _hidden_until(board, _percent(board.hit_rate)))
     saved.metric("tokens saved", _hidden_until(board, f"{board.tokens_saved:,}"))
+    if board.not_stored:
+        st.caption(_not_stored_in_words(board))
     if not board.requests:
         return
+    at = board.code, board.version, page_theme()
     st.header("What the class predicted")
-    show_chart(tally_chart(board, page_theme()), "tally")
+    show_chart(_tally(*at, board), "tally")
     if board.revealed:
         st.header("Time to first token, request by request")
-        show_chart(times_chart(board, page_theme()), "times")
+        show_chart(_times(*at, board), "times")
+    if board.revealed and take_tree is not None:
         st.header("What the cache keeps of this room")
         st.caption("Green pieces are shared by several prompts; blue ones end a prompt.")
-        show_chart(tree_chart(tree, page_theme()), "tree")
+        show_chart(_tree(*at, take_tree), "tree")
     if board.prompts_shown or is_host:
         _show_questions(board, is_host)
 
@@ -42,14 +53,53 @@ def headline(board: Board) -> str:
         return "Nobody has asked yet. The first request finds an empty cache."
     if not board.revealed:
         return f"{len(board.requests)} asked. What was reused is revealed by the host."
-    first, later = board.first_ttft_s, board.later_median_s
     so_far = f"{tokens(board.tokens_saved)} of {board.tokens:,} did not have to be computed."
+    return " ".join(filter(None, (so_far, _times_in_words(board), _disturbed_in_words(board))))
+
+
+def _times_in_words(board: Board) -> str:
+    first, later = board.first, board.later_median_s
+    if not board.hits:
+        return "No request has been a hit yet."
+    if first is None:
+        return "There is no first time to compare with: the machine disturbed each cold request."
     if later is None:
-        return f"{so_far} No request has been a hit yet."
+        return "There is no later time to compare with: the machine disturbed each hit."
+    cold = "The first request" if first.number == 1 else f"Request {first.number}, which was cold,"
     return (
-        f"{so_far} The first request took {milliseconds(first)} to its first token, "
+        f"{cold} took {milliseconds(first.ttft_s)} to its first token, "
         f"a later one {milliseconds(later)} (median of {len(board.later_ttft_s)})."
     )
+
+
+def _disturbed_in_words(board: Board) -> str:
+    if not board.disturbed:
+        return ""
+    return f"Disturbed by the machine, and left out of the times: {len(board.disturbed)}."
+
+
+def _not_stored_in_words(board: Board) -> str:
+    count = board.not_stored
+    were = "1 request was" if count == 1 else f"{count} requests were"
+    return f"{were} not stored: the cache is full."
+
+
+# Each is made once for all who look on. The version stands for what is given after it.
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _tally(code: str, version: int, theme: Theme, _board: Board) -> Chart:
+    return tally_chart(_board, theme)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _times(code: str, version: int, theme: Theme, _board: Board) -> Chart:
+    return times_chart(_board, theme)
+
+
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _tree(code: str, version: int, theme: Theme, _take: TakeTree) -> Chart:
+    return tree_chart(_take(), theme)
 
 
 def _show_questions(board: Board, is_host: bool) -> None:

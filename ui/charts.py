@@ -115,7 +115,11 @@ def legend(theme: Theme) -> dict[str, object]:
 
 
 def text_font(theme: Theme, size: int = 14) -> dict[str, object]:
-    """Said for each axis: Streamlit's chart theme sets its own, fainter, where nothing is said."""
+    """Said for each axis: Streamlit's chart theme sets its own, fainter, where nothing is said.
+
+    Where the page turns light or dark without a new run, `ui.text.page_style` recolours all text
+    that stands on the page; text on a tint of ours keeps this ink, as the tint does.
+    """
     return {"size": size, "color": INK[theme]}
 
 

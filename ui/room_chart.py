@@ -1,4 +1,4 @@
-"""A room in pictures: the tally of predictions, and the times of the requests."""
+"""A room in pictures: the tally of predictions, the times of the requests, the tree."""
 
 from __future__ import annotations
 
@@ -45,12 +45,17 @@ def tally_chart(board: Board, theme: Theme = "light") -> Chart:
 
 
 def times_chart(board: Board, theme: Theme = "light") -> Chart:
-    """A dot for each request in the order of the asking; hits and misses by colour and shape."""
+    """A mark for each request in the order of the asking; hits, misses and what the machine
+    disturbed by colour and shape."""
     figure = go.Figure()
-    hits = [request for request in board.requests if request.reused]
-    misses = [request for request in board.requests if not request.reused]
+    sound = [request for request in board.requests if request.number not in board.disturbed]
+    disturbed = [request for request in board.requests if request.number in board.disturbed]
+    hits = [request for request in sound if request.reused]
+    misses = [request for request in sound if not request.reused]
     _add(figure, misses, "nothing reused", ARM_COLOUR["cold"], "square")
     _add(figure, hits, "hit", ARM_COLOUR["hit"], "circle")
+    if disturbed:
+        _add(figure, disturbed, "disturbed by the machine", ARM_COLOUR["control"], "x-thin-open")
     figure.update_layout(
         xaxis=axis("request", theme) | {"tickformat": "d"},
         yaxis=milliseconds_axis("time to first token, ms", theme),
@@ -64,13 +69,15 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
             "tokens": [request.tokens for request in board.requests],
             "reused": [request.reused for request in board.requests],
             "TTFT": [milliseconds(request.ttft_s) for request in board.requests],
-            "salted": ["yes" if request.salted else "no" for request in board.requests],
+            "salted": [_yes(request.salted) for request in board.requests],
+            "disturbed": [_yes(request in disturbed) for request in board.requests],
         },
         index=pd.Index([request.number for request in board.requests], name="request"),
     )
     alt = (
         f"Time to first token of {len(board.requests)} requests: {len(misses)} reused nothing, "
-        f"{len(hits)} were hits. The first took {milliseconds(board.first_ttft_s)}, "
+        f"{len(hits)} were hits, {len(disturbed)} were disturbed by the machine and are left out. "
+        f"The first took {milliseconds(board.first.ttft_s if board.first else None)}, "
         f"the median later hit {milliseconds(board.later_median_s)}."
     )
     return Chart(figure, alt, table)
@@ -131,6 +138,10 @@ def _add(
             f"<extra>{name}</extra>"
         ),
     )
+
+
+def _yes(so: bool) -> str:
+    return "yes" if so else "no"
 
 
 def _count(board: Board, prediction: str) -> str:

@@ -1,12 +1,34 @@
-"""The two links of a room: one to join it, one that is the host's alone."""
+"""A room's two links, one to join it and one for the host alone, and what a session keeps of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import streamlit as st
 
 from prefix_engine.room import Room
+
+PASS = "room-pass"
+
+
+@dataclass(frozen=True)
+class RoomPass:
+    """The room that this session is in; the host key with it where it is the host's session."""
+
+    code: str
+    key: str | None = field(default=None, repr=False)
+
+
+def room_pass() -> RoomPass | None:
+    """Of this session; the room may have ended meanwhile."""
+    kept: RoomPass | None = st.session_state.get(PASS)
+    return kept
+
+
+def keep_pass(kept: RoomPass | None) -> None:
+    """Be in that room from now on, on every page, or in none."""
+    st.session_state[PASS] = kept
 
 
 def join_link(room: Room) -> str:

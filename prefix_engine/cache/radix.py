@@ -14,7 +14,7 @@ budget in bytes is a budget in tokens. While a copy is made, both exist.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..errors import CacheInUse
@@ -135,8 +135,9 @@ class RadixCache(PrefixCache):
                 namespaces=len(self._roots),
             )
 
-    def nodes(self) -> tuple[NodeView, ...]:
-        """The tree as it is now, parents before their children. Changes nothing."""
+    def nodes(self, namespaces: Collection[str] | None = None) -> tuple[NodeView, ...]:
+        """The tree as it is now, or the part of it in these namespaces, parents before their
+        children. Changes nothing."""
         with self._lock:
             return tuple(
                 NodeView(
@@ -148,6 +149,7 @@ class RadixCache(PrefixCache):
                     last_used=node.last_used,
                 )
                 for root in self._roots.values()
+                if namespaces is None or root.namespace in namespaces
                 for node in root.below()
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -14,6 +15,7 @@ class Answer(StrEnum):
 
     EVERYWHERE = "Yes: the same words have the same KV"
     LAYER_0 = "Only in layer 0, the lowest one; nowhere above it"
+    LAYER_0_VALUES = "Only the values of layer 0, the lowest one; not its keys"
     NOWHERE = "No: it is another KV in every layer"
 
 
@@ -33,7 +35,6 @@ class DivergenceVerdict:
 def judge(divergence: Divergence) -> DivergenceVerdict:
     """Put a map into words."""
     agreements = [one for one in (divergence.in_place, divergence.moved) if one]
-    exception = any(one.keys or one.values for one in agreements)
     return DivergenceVerdict(
         headline=_headline(divergence),
         before=_before(divergence),
@@ -43,8 +44,8 @@ def judge(divergence: Divergence) -> DivergenceVerdict:
             if sentence
         ),
         held=divergence.held,
-        answer=_answer(divergence.held, exception),
-        outcome=_outcome(divergence, exception),
+        answer=_answer(divergence.held, agreements),
+        outcome=_outcome(divergence, any(one.keys or one.values for one in agreements)),
     )
 
 
@@ -119,12 +120,15 @@ def _likeness(found: Agreement) -> str:
     return f"the keys {keys} and the values {values}"
 
 
-def _answer(held: bool | None, exception: bool) -> Answer | None:
+def _answer(held: bool | None, layer_0: Sequence[Agreement]) -> Answer | None:
+    """What is so of all tokens that come again, moved ones and others alike."""
     if held is None:
         return None
     if not held:
         return Answer.EVERYWHERE
-    return Answer.LAYER_0 if exception else Answer.NOWHERE
+    if not all(one.values for one in layer_0):
+        return Answer.NOWHERE
+    return Answer.LAYER_0 if all(one.keys for one in layer_0) else Answer.LAYER_0_VALUES
 
 
 def _outcome(divergence: Divergence, exception: bool) -> str:
@@ -132,17 +136,18 @@ def _outcome(divergence: Divergence, exception: bool) -> str:
         return "There is no text after the first difference that reads the same in both prompts."
     if not divergence.held:
         return "Somewhere above layer 0 the KV after the first difference is the same all the same."
-    begins = (
-        "One different token changed the hidden state, and therefore the KV, of "
+    changed = (
+        "one different token changed the hidden state, and therefore the KV, of "
         f"{_tokens(len(divergence.again), 'that reads', 'that read')} the same, in every layer "
         "from layer 1 up."
     )
     if not exception:
-        return f"{begins} Layer 0 differs too."
+        return f"Without exception: {changed} Layer 0 differs too."
     return (
-        f"{begins} The sentence leaves one thing out: in layer 0 nothing has been mixed yet, so "
-        "what does not depend on other tokens stays the same there. A cache gains nothing by it: "
-        "without the other layers it can't go on."
+        f"But for layer 0, 1 of {divergence.layers} layers: {changed} “Everything after it” leaves "
+        "that out: in layer 0 nothing has been mixed yet, so what does not depend on other tokens "
+        "stays the same there. A cache gains nothing by it: without the other layers it can't go "
+        "on."
     )
 
 

@@ -5,20 +5,29 @@ listens to how soon the first token comes: what comes soonest was asked before. 
 namespace for each user, there is nothing to hear. Measured on real engines by "The Early Bird
 Catches the Leak" (Song et al., arXiv 2411.18191) and recorded as CVE-2025-46570 for vLLM, which
 closes it with `cache_salt`.
+
+What the times are compared by is kept in the cache as `trials.py` keeps its A: pinned in each turn,
+and stored again first where it was evicted between two. In a room nothing is kept, for what the
+others asked is not the listener's; there a change is only noticed, by the reuse of the probes.
 """
 
 from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
-from prefix_engine.compare import common_prefix
-from prefix_engine.engine import Engine
+from prefix_engine.compare import common_prefix, reusable
+from prefix_engine.engine import Engine, Prefill
 from prefix_engine.lessons.heard import Eavesdropping, Probe, SideChannel
 from prefix_engine.tokenizer import Message, Prompt
-from prefix_engine.watch import Watch
+from prefix_engine.trials import NoRoomNow, WrongReuse
+from prefix_engine.watch import OnStep, Watch
+
+REFERENCE = -1
+"""In a round, in the place of a question: ask again for what the eavesdropper stored."""
 
 
 def open_and_close(
@@ -32,15 +41,9 @@ def open_and_close(
     """Draw a question by lot, eavesdrop on it in a shared namespace, then with a salt."""
     watch = watch or Watch()
     secret = random.Random(seed).randrange(len(questions))
-
-    def half(of: int) -> Watch:
-        what = "with a salt" if of else "in a shared cache"
-        return replace(
-            watch, tell=lambda part, text: watch.tell((part + of) / 2, f"{text}, {what}")
-        )
-
-    shared = eavesdrop(engine, system, questions, secret, False, rounds, half(0), seed)
-    salted = eavesdrop(engine, system, questions, secret, True, rounds, half(1), seed)
+    first, second = _halves(watch)
+    shared = eavesdrop(engine, system, questions, secret, False, rounds, first, seed)
+    salted = eavesdrop(engine, system, questions, secret, True, rounds, second, seed)
     return SideChannel(system, shared, salted)
 
 
@@ -57,44 +60,189 @@ def eavesdrop(
     """Let one user ask `questions[secret]`, then time all questions as another user.
 
     Probes store nothing, so that listening changes nothing; they run in random order, after one
-    discarded round. Raises what `Engine.prefill` and the watch raise; the cache keeps nothing.
+    discarded round. Raises what `Engine.prefill` and the watch raise, `WrongReuse`, and `NoRoomNow`
+    where others leave no room for what is listened for; the cache keeps nothing.
     """
     watch = watch or Watch()
-    prompts: list[Prompt] = [
-        (Message("system", system), Message("user", question)) for question in questions
-    ]
-    dice = random.Random(seed)
     spy = f"spy-{uuid.uuid4().hex}"
     victim = f"{spy}-victim" if salted else spy
+    prompts = _prompts(system, questions)
+    kept = (_Kept(spy, _alone(system)), _Kept(victim, prompts[secret]))
+    listener = _Listener(engine, prompts, spy, kept, watch, random.Random(seed))
     try:
-        with watch.turn():
-            ready = engine.prefill(
-                (Message("system", system),), namespace=spy, on_step=watch.on_step
-            )
-            engine.prefill(prompts[secret], namespace=victim, on_step=watch.on_step)
-        probes: list[Probe] = []
-        for number in range(rounds + 1):
-            order = list(range(len(prompts)))
-            dice.shuffle(order)
-            for question in order:
-                done = len(probes) / (len(prompts) * (rounds + 1))
-                watch.tell(done, f"Round {number}: sending question {question + 1}")
-                with watch.turn():
-                    heard = engine.prefill(
-                        prompts[question], namespace=spy, store=False, on_step=watch.on_step
-                    )
-                probes.append(
-                    Probe(
-                        round=number,
-                        question=question,
-                        tokens=len(heard.ids),
-                        reused=heard.reused,
-                        ttft_s=heard.ttft_s,
-                        cpu_over_wall=heard.timing.cpu_over_wall,
-                    )
-                )
+        listener.listen(rounds)
     finally:
         for namespace in {spy, victim}:
             engine.cache.clear(namespace)
-    shared = min(common_prefix(ready.ids, engine.tokenizer.encode(p)) for p in prompts)
-    return Eavesdropping(tuple(questions), secret, salted, shared, tuple(probes))
+    return listener.heard(questions, secret, salted)
+
+
+def listen_and_salt(
+    engine: Engine,
+    namespace: str,
+    system: str,
+    questions: Sequence[str],
+    rounds: int,
+    watch: Watch | None = None,
+    seed: int | None = None,
+) -> SideChannel:
+    """Time the questions in a room's namespace, where nobody knows what was asked, and then in one
+    of one's own. Raises as `eavesdrop` does; the room's part of the cache stays as it is."""
+    first, second = _halves(watch or Watch())
+    own = f"spy-{uuid.uuid4().hex}"
+    prompts = _prompts(system, questions)
+    kept = (_Kept(own, _alone(system)),)
+    dice = random.Random(seed)
+    room = _Listener(engine, prompts, namespace, kept, first, dice)
+    salted = _Listener(engine, prompts, own, kept, second, dice)
+    try:
+        room.listen(rounds)
+        salted.listen(rounds)
+    finally:
+        engine.cache.clear(own)
+    return SideChannel(
+        system, room.heard(questions, None, False), salted.heard(questions, None, True)
+    )
+
+
+def _prompts(system: str, questions: Sequence[str]) -> list[Prompt]:
+    return [(Message("system", system), Message("user", question)) for question in questions]
+
+
+def _alone(system: str) -> Prompt:
+    return (Message("system", system),)
+
+
+def _halves(watch: Watch) -> tuple[Watch, Watch]:
+    def half(of: int, what: str) -> Watch:
+        return replace(
+            watch, tell=lambda part, text: watch.tell((part + of) / 2, f"{text}, {what}")
+        )
+
+    return half(0, "in a shared cache"), half(1, "with a salt")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A prompt whose KV has to be in the cache, in that namespace, whenever a probe is timed."""
+
+    namespace: str
+    prompt: Prompt
+
+    @contextmanager
+    def pinned(self, engine: Engine, on_step: OnStep | None) -> Iterator[None]:
+        """Pin it for the block, storing it first where it is missing. Raises `NoRoomNow`."""
+        ids, block = engine.tokenizer.encode(self.prompt), engine.cache.block_size
+        with engine.cache.pin(ids, self.namespace) as lease:
+            if lease.tokens == len(ids) // block * block:
+                yield
+                return
+        stored = engine.prefill(self.prompt, namespace=self.namespace, on_step=on_step)
+        if stored.insert.refused:
+            raise NoRoomNow(
+                "Others use all the room that the cache has for KV, so there would be nothing to "
+                "hear. Nothing is lost: run it again in a minute."
+            )
+        with engine.cache.pin(ids, self.namespace):
+            yield
+
+
+class _Listener:
+    """Sends the prompts to one namespace, in rounds, and a reference with each.
+
+    The first of `kept` is the eavesdropper's own system prompt. What the probes must reuse is known
+    where all that is in their namespace is kept, and then checked.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompts: Sequence[Prompt],
+        namespace: str,
+        kept: Sequence[_Kept],
+        watch: Watch,
+        dice: random.Random,
+    ) -> None:
+        self._engine = engine
+        self._prompts = prompts
+        self._namespace = namespace
+        self._kept = kept
+        self._watch = watch
+        self._dice = dice
+        self._probes: list[Probe] = []
+        self._references: list[Probe] = []
+
+    def listen(self, rounds: int) -> None:
+        """The discarded round 0 and rounds 1 to `rounds`, a turn for every probe."""
+        with self._watch.turn(), self._all_pinned():
+            pass
+        for number in range(rounds + 1):
+            order = [REFERENCE, *range(len(self._prompts))]
+            self._dice.shuffle(order)
+            for place, question in enumerate(order):
+                done = (number + place / len(order)) / (rounds + 1)
+                self._watch.tell(done, f"Round {number}: probe {place + 1} of {len(order)}")
+                self._probe(number, question)
+
+    def heard(self, questions: Sequence[str], secret: int | None, salted: bool) -> Eavesdropping:
+        """What came of it."""
+        ids = [self._engine.tokenizer.encode(prompt) for prompt in self._prompts]
+        system = self._engine.tokenizer.encode(self._kept[0].prompt)
+        whole = [reusable(len(one), len(one), self._engine.cache.block_size) for one in ids]
+        found = {p.question for p in self._probes if p.reused == whole[p.question]}
+        return Eavesdropping(
+            questions=tuple(questions),
+            secret=secret,
+            salted=salted,
+            shared=min(common_prefix(system, one) for one in ids),
+            probes=tuple(self._probes),
+            references=tuple(self._references),
+            whole=tuple(sorted(found)) if secret is None else (),
+        )
+
+    def _probe(self, number: int, question: int) -> None:
+        own = self._kept[0]
+        is_reference = question == REFERENCE
+        namespace, prompt = (
+            (own.namespace, own.prompt)
+            if is_reference
+            else (self._namespace, self._prompts[question])
+        )
+        with self._watch.turn(), self._all_pinned():
+            prefill = self._engine.prefill(
+                prompt, namespace=namespace, store=False, on_step=self._watch.on_step
+            )
+        self._check_reuse(namespace, prefill)
+        (self._references if is_reference else self._probes).append(
+            Probe(
+                round=number,
+                question=question,
+                tokens=len(prefill.ids),
+                reused=prefill.reused,
+                ttft_s=prefill.ttft_s,
+                cpu_over_wall=prefill.timing.cpu_over_wall,
+            )
+        )
+
+    @contextmanager
+    def _all_pinned(self) -> Iterator[None]:
+        with ExitStack() as pins:
+            for kept in self._kept:
+                pins.enter_context(kept.pinned(self._engine, self._watch.on_step))
+            yield
+
+    def _check_reuse(self, namespace: str, prefill: Prefill) -> None:
+        """In a namespace that is the eavesdropper's, what the rule says. Raises `WrongReuse`."""
+        stored = [
+            self._engine.tokenizer.encode(kept.prompt)
+            for kept in self._kept
+            if kept.namespace == namespace
+        ]
+        if not stored:
+            return
+        shared = max(common_prefix(ids, prefill.ids) for ids in stored)
+        expected = reusable(shared, len(prefill.ids), self._engine.cache.block_size)
+        if prefill.reused != expected:
+            raise WrongReuse(
+                f"A probe reused {prefill.reused} tokens where the rule says {expected}."
+            )

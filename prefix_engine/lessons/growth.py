@@ -64,6 +64,11 @@ class Step:
         return min(self.seen, self.tokens - 1) - self.reused
 
     @property
+    def is_repeat(self) -> bool:
+        """Whether an earlier request began with all of it: its last token is computed once more."""
+        return self.seen == self.tokens
+
+    @property
     def evicted(self) -> tuple[Piece, ...]:
         """What went, in the order in which it went."""
         return tuple(piece for piece in self.pieces if piece.state is PieceState.EVICTED)

@@ -31,8 +31,14 @@ def overall(growth: Growth) -> str:
     )
     again = growth.computed_again
     if again:
-        return f"{told}, {again:,} of them again, because they had been evicted."
-    return f"{told}, each shared beginning only once."
+        told += f", {again:,} of them again, because they had been evicted."
+    else:
+        told += ", each shared beginning only once."
+    repeats = [n for n, step in enumerate(growth.steps, 1) if step.is_repeat]
+    if not repeats:
+        return told
+    whole = f"{_names(repeats).capitalize()} repeat{'s' if len(repeats) == 1 else ''}"
+    return f"{told} {whole} an earlier one: the last token is computed again even so."
 
 
 def first_eviction(growth: Growth) -> str:
@@ -85,12 +91,16 @@ def outcome(growth: Growth) -> tuple[bool | None, str]:
     sharing = [n for n, step in enumerate(growth.steps, 1) if step.seen and step.tokens > 1]
     if not sharing:
         return None, "No two of these requests begin with the same token: nothing could be shared."
-    again = [n for n, step in enumerate(growth.steps, 1) if step.computed_again]
+    again = [n for n in sharing if growth.steps[n - 1].computed_again]
     if again:
+        stored = not any(step.refused for step in growth.steps)
         return False, (
-            f"{_names(again).capitalize()} computed {_many(growth.computed_again, 'token')} again "
-            "that an earlier request had computed: the budget had forced them out. The sentence "
-            "holds for as long as the KV is kept. Raise the budget, or pin, and run it again."
+            f"In {len(sharing) - len(again)} of the {_many(len(sharing), 'request')} that began "
+            f"like an earlier one it held. {_names(again).capitalize()} found "
+            f"{_many(growth.computed_again, 'token')} "
+            f"{'evicted' if stored else 'evicted or never stored'}, for want of room in the "
+            "budget, and computed them again. The sentence holds for as long as the KV is kept. "
+            "Raise the budget, or pin, and run it again."
         )
     return True, (
         f"{_many(len(sharing), 'request')} began like an earlier one. Each skipped all of what "

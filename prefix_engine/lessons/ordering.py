@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 QUESTION = "question"
 """The part that the suggestion keeps at the end: a model answers what it reads last."""
 
-ORDERS_PART = 0.55
-"""The part of a measurement's work that the two orders take; the places take the rest."""
+ORDERS_PART = 0.45
+"""About the part of a measurement's work that the two orders take; the places take the rest."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def measure_orders(
     rounds: int,
     watch: Watch | None = None,
 ) -> Orders:
-    """Measure the given and the suggested order in `rounds` rounds, then every other order that has
-    `moved` at another place, in one round of two requests.
+    """Measure the given and the suggested order in `rounds` rounds, then in as many rounds of two
+    requests every other order that has `moved` at another place.
 
     Each order has a namespace of its own. Raises what `serve` raises.
     """
@@ -134,7 +134,7 @@ def measure_orders(
     places = [moved_to(arrangement.order, moved, place) for place in range(len(arrangement.order))]
     others = [order for order in places if order not in of]
     pairs = [replace(arrangement, order=order, requests=2) for order in others]
-    measured = _measure(engine, parts, pairs, 1, _within(watch, ORDERS_PART, 1))
+    measured = _measure(engine, parts, pairs, rounds, _within(watch, ORDERS_PART, 1))
     of |= zip(others, measured, strict=True)
     return Orders(
         arrangement=arrangement,

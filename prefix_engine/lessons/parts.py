@@ -17,12 +17,14 @@ TEMPLATE = "chat template"
 @dataclass(frozen=True)
 class Part:
     """A part of a prompt. `texts[i]` is what request i has there if the part changes; if it does
-    not, all have the first one. `change` says in a few words what changes."""
+    not, all have the first one. `change` says in a few words what changes, `advice` in a sentence
+    how to make it stable instead of moving it."""
 
     id: str
     title: str
     change: str
     texts: tuple[str, ...]
+    advice: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class PriceError(PrefixEngineError):
 
 
 class Evidence(StrEnum):
-    """Who says so: the vendor's own page, somebody else's, or nobody who could be checked."""
+    """Who says so: a copy of the vendor's own page, somebody else's, or nobody to be checked."""
 
     VERIFIED = "verified"
     THIRD_PARTY = "third party"

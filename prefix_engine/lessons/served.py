@@ -15,9 +15,9 @@ class ServedTrial:
     """A request in one round (from 1): its time to first token with the cache and without it.
 
     `reused` tokens came from the cache. CPU time over wall time stands beside each of the two;
-    where the machine gave one clearly less of its processors than in other rounds, it is marked as
-    disturbed. Storing took `store_s`, after the first token and in no time here. `refused`: the
-    cache had no room to store the request.
+    where the machine gave one clearly less of its processors than the best of the stream, it is
+    marked as disturbed. Storing took `store_s`, after the first token and in no time here.
+    `refused`: the cache had no room to store the request.
     """
 
     round: int
@@ -57,13 +57,20 @@ class Served:
 
     @property
     def ttft_median_s(self) -> float:
-        """With the cache, disturbed trials left out (an arm's best is never one of them)."""
-        return statistics.median(t.ttft_s for t in self.trials if not t.ttft_disturbed)
+        """With the cache, disturbed trials left out, unless all were disturbed."""
+        sound = [t.ttft_s for t in self.trials if not t.ttft_disturbed]
+        return statistics.median(sound or [t.ttft_s for t in self.trials])
 
     @property
     def cold_median_s(self) -> float:
-        """Without the cache, disturbed trials left out."""
-        return statistics.median(t.cold_ttft_s for t in self.trials if not t.cold_disturbed)
+        """Without the cache, likewise."""
+        sound = [t.cold_ttft_s for t in self.trials if not t.cold_disturbed]
+        return statistics.median(sound or [t.cold_ttft_s for t in self.trials])
+
+    @property
+    def has_sound_pair(self) -> bool:
+        """Whether any round disturbed neither of the two."""
+        return any(not trial.disturbed for trial in self.trials)
 
     @property
     def saved_s(self) -> float:
@@ -119,11 +126,6 @@ class Stream:
         return max(shares, default=float(threads)) < BUSY_BELOW * threads
 
 
-def verdict(stream: Stream) -> str:
-    """What was reused, and what may be said of the times, in plain sentences."""
-    return f"{reuse_sentence(stream)} {speed_sentence(stream)}"
-
-
 def reuse_sentence(stream: Stream) -> str:
     """How many prompt tokens came from the cache, and what kept it from giving more."""
     if not stream.reused:
@@ -152,8 +154,13 @@ def speed_kind(stream: Stream) -> SpeedKind:
     return SpeedKind.FASTER if sign_test(sooner, pairs) < SIGNIFICANT_P else SpeedKind.NO_DIFFERENCE
 
 
-def speed_sentence(stream: Stream) -> str:
-    """The same in words, with the test's figures and the seconds saved."""
+def speed_sentence(stream: Stream, busy: bool) -> str:
+    """The same in words, with the test's figures and the seconds saved; nothing is said of times
+    that were taken while the machine was `busy` throughout."""
+    if busy:
+        return (
+            "Whether that is faster can't be told: the machine was busy with other work throughout."
+        )
     sooner, pairs = _pairs(stream)
     kind = speed_kind(stream)
     if kind is SpeedKind.TOO_FEW:

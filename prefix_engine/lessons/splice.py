@@ -171,6 +171,19 @@ class SpliceSearch:
     def median_kl_nats(self) -> float:
         return statistics.median(one.kl_nats for one in self.splices)
 
+    @property
+    def sentence(self) -> str:
+        """How far the wrong cache was from exact, and who would have noticed."""
+        of, same = len(self.splices), self.same_texts
+        return (
+            f"Of {of} pairs that differ in one word, the wrong cache kept the true first token in "
+            f"first place in {self.first_kept}, and the whole text (up to {REPLY_TOKENS} tokens) "
+            f"in {same}; the median KL is {self.median_kl_nats:.3f} nats. In {of - same} the text "
+            "changed; yet whoever has only one of the two texts can't tell which KV it came from. "
+            f"In {same} not even both side by side tell it. That is why a wrong cache goes "
+            "unnoticed, and why a right one stops at the first difference."
+        )
+
 
 def pick_two(splices: Sequence[Splice]) -> SpliceSearch:
     """Of each kind the pair with the largest KL. ValueError where a kind has none."""

@@ -68,16 +68,17 @@ def serve(
     if asked:
         longest = max(zip(asked, ids, strict=True), key=lambda pair: len(pair[1]))
         with _opened(engine, namespace_of, dice, progress) as warm_up:
-            warm_up.serve(*longest, "Warm-up")
+            warm_up.serve(*longest, 0, "Warm-up")
     pairs: list[list[_Pair]] = [[] for _ in asked]
     for number in range(1, rounds + 1):
         with _opened(engine, namespace_of, dice, progress) as one_round:
             for request, tokens, made in zip(asked, ids, pairs, strict=True):
                 name = f"Round {number} of {rounds}, {request.name}"
-                made.append(one_round.serve(request, tokens, name))
+                made.append(one_round.serve(request, tokens, number, name))
+    timed = tuple(trial for made in pairs for pair in made for trial in pair.trials)
     return Stream(
         requests=tuple(
-            _served(request, len(tokens), made)
+            _served(request, len(tokens), made, timed)
             for request, tokens, made in zip(asked, ids, pairs, strict=True)
         ),
         block_size=engine.cache.block_size,
@@ -112,9 +113,19 @@ class _Progress:
 class _Pair:
     """One request in one round: `shared` by the rule, and both ways to compute it."""
 
+    round: int
     shared: int
     hit: Prefill
     cold: Prefill
+
+    @property
+    def trials(self) -> tuple[Trial, Trial]:
+        """With the cache and without it. What reused nothing is a cold run, whatever it asked."""
+        arm = Arm.HIT if self.hit.reused else Arm.COLD
+        return (
+            Trial(self.round, arm, self.hit.reused, self.hit.timing),
+            Trial(self.round, Arm.COLD, 0, self.cold.timing),
+        )
 
 
 class _Round:
@@ -133,7 +144,7 @@ class _Round:
         self._stored: dict[str, list[Ids]] = {}
         self._evicted_before = engine.cache.stats.evicted_tokens
 
-    def serve(self, request: Asked, ids: Ids, name: str) -> _Pair:
+    def serve(self, request: Asked, ids: Ids, number: int, name: str) -> _Pair:
         """Compute one request with the cache and without it, in random order."""
         namespace = self._name
         if self._namespace_of is not None:
@@ -147,7 +158,7 @@ class _Round:
         self._check_reuse(request, made[Arm.COLD], 0)
         if not made[Arm.HIT].insert.refused:
             stored.append(ids)
-        return _Pair(shared, made[Arm.HIT], made[Arm.COLD])
+        return _Pair(number, shared, made[Arm.HIT], made[Arm.COLD])
 
     def _prefill(self, arm: Arm, request: Asked, namespace: str, name: str) -> Prefill:
         with_cache = arm is Arm.HIT
@@ -192,28 +203,30 @@ def _opened(
         opened.clear()
 
 
-def _served(request: Asked, tokens: int, pairs: Sequence[_Pair]) -> Served:
-    hits = [Trial(n, Arm.HIT, p.hit.reused, p.hit.timing) for n, p in enumerate(pairs, 1)]
-    colds = [Trial(n, Arm.COLD, 0, p.cold.timing) for n, p in enumerate(pairs, 1)]
+def _served(request: Asked, tokens: int, pairs: Sequence[_Pair], timed: Sequence[Trial]) -> Served:
     return Served(
         name=request.name,
         user=request.user,
         tokens=tokens,
-        reused=min(hit.reused for hit in hits),
+        reused=min(pair.hit.reused for pair in pairs),
         shared=max(pair.shared for pair in pairs),
-        trials=tuple(
-            ServedTrial(
-                round=hit.round,
-                reused=hit.reused,
-                ttft_s=hit.ttft_s,
-                cold_ttft_s=cold.ttft_s,
-                cpu_over_wall=hit.timing.cpu_over_wall,
-                cold_cpu_over_wall=cold.timing.cpu_over_wall,
-                store_s=pair.hit.store_s,
-                refused=pair.hit.insert.refused,
-                ttft_disturbed=is_disturbed(hit, hits),
-                cold_disturbed=is_disturbed(cold, colds),
-            )
-            for hit, cold, pair in zip(hits, colds, pairs, strict=True)
-        ),
+        trials=tuple(_served_trial(pair, timed) for pair in pairs),
+    )
+
+
+def _served_trial(pair: _Pair, timed: Sequence[Trial]) -> ServedTrial:
+    """The pair's times, each held against the best of its arm among all that were `timed`: other
+    work that lasts as long as one request disturbs all rounds of it alike."""
+    hit, cold = pair.trials
+    return ServedTrial(
+        round=hit.round,
+        reused=hit.reused,
+        ttft_s=hit.ttft_s,
+        cold_ttft_s=cold.ttft_s,
+        cpu_over_wall=hit.timing.cpu_over_wall,
+        cold_cpu_over_wall=cold.timing.cpu_over_wall,
+        store_s=pair.hit.store_s,
+        refused=pair.hit.insert.refused,
+        ttft_disturbed=is_disturbed(hit, timed),
+        cold_disturbed=is_disturbed(cold, timed),
     )

@@ -21,6 +21,22 @@ class WhyItStops:
     divergence: Divergence
     splice: Splice | None
 
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The two prompts, A and B."""
+        return self.divergence.a, self.divergence.b
+
+
+@dataclass(frozen=True)
+class WhyItStopsRuns:
+    """What was found of several pairs."""
+
+    runs: tuple[WhyItStops, ...]
+
+    def of(self, a: str, b: str) -> WhyItStops | None:
+        """What was found of these very prompts."""
+        return next((one for one in self.runs if one.pair == (a, b)), None)
+
 
 def find_out(engine: Engine, a: str, b: str, watch: Watch | None = None) -> WhyItStops:
     """Compute both prompts cold, compare their KV, and answer B from a wrong cache.

@@ -32,13 +32,23 @@ def after(stream: Stream, shown: int) -> str:
 
 def times_sooner(stream: Stream) -> float | None:
     """How many times sooner the first token came with the cache: the median over the requests that
-    reused anything; None where none did."""
-    ratios = [one.cold_median_s / one.ttft_median_s for one in stream.requests if one.reused]
+    reused anything and have a pair of undisturbed runs; None where there are none."""
+    ratios = [
+        one.cold_median_s / one.ttft_median_s
+        for one in stream.requests
+        if one.reused and one.has_sound_pair
+    ]
     return statistics.median(ratios) if ratios else None
 
 
-def outcome(workload: Workload, stream: Stream) -> tuple[bool | None, str]:
-    """Whether the run bears out that these are big wins, and the figures that say so."""
+def outcome(workload: Workload, stream: Stream, busy: bool) -> tuple[bool | None, str]:
+    """Whether the run bears out that these are big wins, and the figures that say so; None where
+    the machine was `busy` throughout, or most runs were disturbed."""
+    if busy:
+        return None, (
+            "The machine was busy with other work throughout, so no time here counts. Run it again "
+            "when the machine is quiet."
+        )
     kind, times = speed_kind(stream), times_sooner(stream)
     if kind is SpeedKind.TOO_FEW or times is None:
         return None, "There were too few undisturbed runs of requests that reuse. Run more rounds."

@@ -27,6 +27,8 @@ def test_it_runs_for_real_and_its_users_grow_by_keyboard(
     run = page.get_by_role("button", name="Run it here")
     expect(run).to_be_enabled(timeout=LOAD_MS)
     page.get_by_role("slider", name="Users to measure").press("Home")
+    page.get_by_role("slider", name="Rounds").press("Home")
+    expect(page.get_by_text("2 users are not measured yet")).to_be_visible(timeout=SHOW_MS)
     run.click()
     expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)

@@ -32,7 +32,7 @@ def test_a_part_is_moved_by_keyboard_measured_and_exported(
     expect(page.get_by_text("This order has not been measured yet")).to_be_visible()
     for _ in range(2):
         page.get_by_role("slider", name="Requests").press("ArrowLeft")
-    page.get_by_role("slider", name="Rounds").press("ArrowLeft")
+    page.get_by_role("slider", name="Rounds").press("Home")
     run.click()
     expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
@@ -63,5 +63,5 @@ def test_covered_and_answered_it_is_accessible_and_fits(
     expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
     for table in page.get_by_text("The same as a table").all():
         table.click()
-    expect(page.get_by_text("stands before").first).to_be_visible()
+    expect(page.get_by_text("before Date and time").first).to_be_visible()
     check_looks(page)

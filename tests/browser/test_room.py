@@ -72,9 +72,11 @@ def test_a_class_asks_predicts_and_sees_what_the_host_reveals(host: Page, visit:
     ask(ben, HOSTILE, "the system prompt")
     expect(ben.get_by_text("Code of this room")).to_have_count(0)
     expect(ben.get_by_text("2 asked. What was reused is revealed by the host.")).to_be_visible()
+    ann.get_by_label("Your question").press_sequentially(" And")
     host.get_by_text("Reveal what was reused").click()
     expect(ben.get_by_text("Your request, number 2: 139 of")).to_be_visible(timeout=LOAD_MS)
     expect(ann.get_by_text("(✓ right)")).to_be_visible(timeout=LOAD_MS)
+    expect(ann.get_by_label("Your question")).to_have_value(re.compile(" And"))
     expect(ann.get_by_text("Questions", exact=True)).to_have_count(0)
     host.get_by_text("Show the questions to everybody").click()
     expect(ann.get_by_text("Questions", exact=True)).to_be_visible(timeout=LOAD_MS)
@@ -90,6 +92,33 @@ def test_what_is_no_room_and_no_key_opens_nothing(host: Page, visit: Visit, app:
     member = visit(f"{join_link(host)}&host=wrong")
     expect(member.get_by_label("Your question")).to_be_visible(timeout=LOAD_MS)
     expect(member.get_by_text("End the room")).to_have_count(0)
+    end(host)
+
+
+def test_the_key_is_not_in_the_address_and_the_host_comes_back(
+    host: Page, visit: Visit, app: str
+) -> None:
+    assert "host=" not in host.url and "room=" in host.url
+    host.get_by_text("Your own link as host").click()
+    link = host.locator("code").nth(1).inner_text().strip()
+    second = visit(link)
+    # the first: one that it replaces stands behind it until the run has ended
+    reveal, same = (one.get_by_label("Reveal what was reused") for one in (host, second))
+    expect(same).not_to_be_checked(timeout=LOAD_MS)
+    assert "host=" not in second.url
+    reveal.focus()
+    host.keyboard.press("Space")
+    expect(same.first).to_be_checked(timeout=LOAD_MS)
+    expect(reveal).to_be_checked()
+    expect(reveal).to_be_focused()
+    expect(same).to_have_count(1)
+    same.focus()
+    second.keyboard.press("Space")
+    expect(reveal.first).not_to_be_checked(timeout=LOAD_MS)
+    host.get_by_role("link", name="Two prompts").first.click()
+    expect(host.get_by_text("Code of this room")).to_have_count(0, timeout=LOAD_MS)
+    host.get_by_role("link", name="Room").first.click()
+    expect(host.get_by_text("Code of this room")).to_be_visible(timeout=LOAD_MS)
     end(host)
 
 

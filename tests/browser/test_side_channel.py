@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.serving import check_looks
 
 LOAD_MS = 60_000
 RUN_MS = 180_000
+ASKED = "May I take <b class=planted>two</b> of **these** a day, and is one enough?"
+NEVER = "Which of the gels that you sell is cheapest, and how soon would it be here?"
 
 
 @pytest.fixture
@@ -46,8 +48,7 @@ def test_an_own_run_finds_the_whole_question_only_where_nothing_is_salted(
         (result["shared"], {result["shared"]["secret"]}),
         (result["salted"], set()),
     ):
-        whole = {p["question"] for p in heard["probes"] if p["reused"] == p["tokens"] - 1}
-        assert whole == expected
+        assert found_whole(heard) == expected
 
 
 def found_whole(heard: dict[str, Any]) -> set[int]:
@@ -72,4 +73,35 @@ def test_covered_and_answered_it_is_accessible_and_fits(
         table.click()
     expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=LOAD_MS)
     expect(page.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=LOAD_MS)
+    check_looks(page)
+
+
+def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browser) -> None:
+    page.goto(f"{app}/room")
+    page.get_by_role("button", name="Open", exact=True).click(timeout=RUN_MS)
+    expect(page.get_by_text("Code of this room")).to_be_visible(timeout=LOAD_MS)
+    member = browser.new_page(viewport={"width": 1280, "height": 900})
+    member.goto(page.locator("code").first.inner_text().strip())
+    member.get_by_label("Your question").fill(ASKED, timeout=LOAD_MS)
+    member.get_by_label("Your question").press("Control+Enter")
+    member.get_by_text("the system prompt", exact=True).first.click()
+    member.get_by_role("button", name=re.compile("^Ask")).click(timeout=LOAD_MS)
+    expect(member.get_by_text("Your request is number")).to_be_visible(timeout=RUN_MS)
+    member.close()
+
+    page.get_by_role("link", name="The side channel", exact=True).click()
+    page.get_by_role("button", name="Show without guessing").click(timeout=LOAD_MS)
+    for number, guess in enumerate((NEVER, ASKED), 1):
+        page.get_by_label(f"Guess {number}").fill(guess, timeout=LOAD_MS)
+        page.get_by_label(f"Guess {number}").press("Control+Enter")
+    page.get_by_role("button", name=re.compile("^Listen")).click(timeout=LOAD_MS)
+    expect(page.get_by_text("With a salt of your own")).to_be_visible(timeout=RUN_MS)
+    # the pharmacy's two tables stay closed
+    for number, asked in ((0, ["no", "yes"]), (1, ["no", "no"])):
+        page.get_by_text("The same as a table").nth(2 + number).click()
+        rows = page.get_by_role("table").nth(number).locator("tbody tr")
+        expect(rows).to_have_count(2)
+        for row, expected in zip(rows.all(), asked, strict=True):
+            expect(row).to_contain_text(expected)
+    assert not page.evaluate("document.querySelector('.stApp b.planted')")
     check_looks(page)

@@ -24,25 +24,25 @@ def page(page: Page, address: str) -> Page:
 
 
 def test_a_prediction_reveals_the_bill_and_its_chart(page: Page) -> None:
-    page.get_by_text("the 2nd", exact=True).click()
-    expect(page.get_by_text("Your prediction: the 2nd: ✓ right.")).to_be_visible(timeout=LOAD_MS)
+    page.get_by_text("from the 2nd request on", exact=True).click()
+    right = page.get_by_text("Your prediction: from the 2nd request on: ✓ right.")
+    expect(right).to_be_visible(timeout=LOAD_MS)
     expect(page.get_by_text("caching pays from the 2nd request on")).to_be_visible()
     chart = page.get_by_label(re.compile("Input cost of 20 requests: with caching 0.08875 USD"))
     expect(chart.first).to_be_visible(timeout=LOAD_MS)
 
 
 def test_a_text_is_counted_by_the_model_and_billed(page: Page) -> None:
-    page.get_by_role("button", name="Show without guessing").click()
-    expect(page.get_by_text("caching pays from")).to_be_visible(timeout=LOAD_MS)
-    page.get_by_text("A text, counted").click()
+    page.get_by_text("A text, counted").click(timeout=LOAD_MS)
     expect(page.get_by_text("Recorded on")).to_be_visible(timeout=LOAD_MS)
     page.get_by_label("New in each request").fill("Is it open today? <b>**Now**</b>")
     page.get_by_label("New in each request").press("Control+Enter")
-    expect(page.get_by_text("These texts are not counted yet.")).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("These texts are not counted yet")).to_be_visible(timeout=LOAD_MS)
     count = page.get_by_role("button", name=re.compile("^Count the tokens"))
     expect(count).to_be_enabled(timeout=LOAD_MS)
     count.click()
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=LOAD_MS)
+    page.get_by_role("button", name="Show without guessing").click()
     expect(page.get_by_text("No prefix here reaches the minimum")).to_be_visible(timeout=LOAD_MS)
 
 

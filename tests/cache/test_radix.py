@@ -226,6 +226,17 @@ def test_one_budget_serves_all_namespaces() -> None:
     assert cache.stats.held_bytes == 8 * BYTES_PER_TOKEN
 
 
+def test_the_nodes_of_some_namespaces_can_be_told_alone() -> None:
+    cache = cache_for(None)
+    for namespace in ("one", "two", "three"):
+        store(cache, A, namespace)
+        store(cache, A[:4], namespace)
+    both = cache.nodes({"one", "three"})
+    assert {node.namespace for node in both} == {"one", "three"}
+    assert both == tuple(node for node in cache.nodes() if node.namespace != "two")
+    assert cache.nodes(()) == ()
+
+
 # ---- use
 
 

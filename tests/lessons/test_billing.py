@@ -11,11 +11,16 @@ import pytest
 
 from prefix_engine.lessons.billing import (
     Call,
+    Missed,
     Shape,
     Traffic,
     Verdict,
+    bills,
     break_even,
+    gap_that_changes,
     make_bill,
+    missed_minimum,
+    outcome,
     traffic_of,
     what_would_change,
 )
@@ -178,6 +183,36 @@ def test_what_would_make_a_bill_pay(numbers: dict[str, int], change: tuple[str, 
     limited = rule(minimum_tokens=512, lifetime_s=300, renewed=True)
     changes = what_would_change(limited, shape(**numbers))
     assert [(one.what, one.value, one.verdict) for one in changes] == [(*change, Verdict.PAYS)]
+
+
+def test_the_gap_that_turns_the_verdict_of_measured_requests() -> None:
+    limited = rule(lifetime_s=300, renewed=True)
+    kept = gap_that_changes(limited, shape(gap_s=60).traffic)
+    assert kept is not None
+    assert (kept.what, kept.value, kept.verdict) == ("gap_s", 301, Verdict.COSTS)
+    lost = gap_that_changes(limited, shape(gap_s=400).traffic)
+    assert lost is not None and (lost.value, lost.verdict) == (300, Verdict.PAYS)
+
+
+def test_no_gap_is_offered_where_none_turns_the_verdict() -> None:
+    assert gap_that_changes(rule(), shape().traffic) is None
+    below = rule(lifetime_s=300, minimum_tokens=2_000)
+    assert gap_that_changes(below, shape().traffic) is None
+
+
+def test_which_minimum_the_shared_beginnings_miss() -> None:
+    traffic = Traffic((Call(900, 0, 900), Call(900, 800, 900), Call(1_500, 900, 1_500)), 0)
+    assert missed_minimum(rule(minimum_tokens=850), traffic) == Missed(850, 1, 2, 900)
+    assert missed_minimum(rule(minimum_tokens=1_024), traffic) == Missed(1_024, 2, 2, 900)
+    assert missed_minimum(rule(minimum_tokens=800), traffic) is None
+    assert missed_minimum(rule(), traffic) is None
+    assert missed_minimum(rule(minimum_tokens=9), Traffic(traffic.calls[:1], 0)) is None
+
+
+def test_rules_that_price_hits_lower_are_said_to_be_chosen_for_it() -> None:
+    held, told = outcome(bills((rule(), rule(read=Decimal(1))), shape().traffic))
+    assert not held
+    assert told.startswith("1 of 2 rules price a hit below") and "were chosen because" in told
 
 
 def test_no_single_change_is_offered_where_two_are_needed() -> None:

@@ -58,7 +58,7 @@ def test_of_moved_tokens_only_the_values_of_layer_0_agree_where_keys_are_turned(
     assert (found.moved.keys, found.moved.values) == (False, True)
     assert found.moved.tokens == len(" two three")
     assert "(rotary positions, RoPE)" in judge(found).layer_0[0]
-    assert judge(found).answer is Answer.LAYER_0
+    assert judge(found).answer is Answer.LAYER_0_VALUES
 
 
 def test_of_moved_tokens_nothing_agrees_where_positions_are_learned(tmp_path: Path) -> None:
@@ -141,6 +141,21 @@ def test_the_headline_counts_what_reads_the_same() -> None:
     assert "differs everywhere" in verdict.headline
     assert "the KV of 4 tokens is the same in all layers, to the last bit" in verdict.before
     assert "The very first token differs" in judge(diverged("xab", "yab")).before
+
+
+def test_the_answer_holds_for_tokens_in_place_and_moved_ones_alike() -> None:
+    found = diverged(*INSERTION)
+    moved = next(column for column in found.by_text if column.moved)
+    in_place = replace(moved, a_at=moved.b_at, k=(0.0, *moved.k[1:]), v=(0.0, *moved.v[1:]))
+    both = replace(found, by_text=(*found.by_text, in_place))
+    assert both.in_place is not None and both.in_place.keys
+    assert judge(both).answer is Answer.LAYER_0_VALUES
+
+
+def test_the_outcome_begins_with_the_layer_that_the_sentence_leaves_out() -> None:
+    outcome = judge(diverged(*SUBSTITUTION)).outcome
+    assert outcome.startswith("But for layer 0, 1 of ")
+    assert "“Everything after it” leaves that out" in outcome
 
 
 def test_percent_has_two_figures_and_no_exponent() -> None:

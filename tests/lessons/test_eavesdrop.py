@@ -1,29 +1,39 @@
-"""What time to first token gives away, and that a salt takes it back."""
+"""Listening to a cache: what is sent, in which turns, and that evictions falsify nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import pytest
 
-from prefix_engine.lessons.eavesdrop import eavesdrop, open_and_close
-from prefix_engine.lessons.heard import Eavesdropping, Probe, SideChannel
+from prefix_engine.cache import DEFAULT_NAMESPACE, Insert, RadixCache, TakeKV
+from prefix_engine.engine import Engine
+from prefix_engine.lessons.eavesdrop import eavesdrop, listen_and_salt, open_and_close
+from prefix_engine.tokenizer import Message, Prompt
+from prefix_engine.trials import NoRoomNow, WrongReuse
 from prefix_engine.watch import Watch
-from tests.tiny_engine import tiny_engine
+from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SYSTEM = "Answer in one sentence."
 QUESTIONS = ("What is a cyst?", "Is my knee broken?", "Am I depressed?")
+ROOM = "room"
 
 
-def heard(times_s: dict[int, list[float]], secret: int = 1, cpu: float = 2.0) -> Eavesdropping:
-    probes = [
-        Probe(number, question, 50, 0, seconds, cpu)
-        for question, seen in times_s.items()
-        for number, seconds in enumerate(seen)
-    ]
-    return Eavesdropping(QUESTIONS, secret, False, 10, tuple(probes))
+def prompt(question: str) -> Prompt:
+    return Message("system", SYSTEM), Message("user", question)
 
 
-def slow(seed: float) -> list[float]:
-    return [0.2 + seed + 0.001 * i for i in range(8)]
+def crowd_out(engine: Engine) -> Watch:
+    """Between two probes another visitor stores so much that all else is evicted."""
+
+    def store(part: float, what: str) -> None:
+        engine.prefill("z" * 200, namespace="other")
+        engine.cache.evict(engine.cache.stats.evictable_tokens)
+
+    return Watch(tell=store)
 
 
 def test_in_a_shared_namespace_only_the_secret_is_found_whole_and_with_a_salt_nothing() -> None:
@@ -55,53 +65,108 @@ def test_a_stopped_eavesdropper_leaves_nothing_behind() -> None:
     assert engine.cache.stats.stored_tokens == 0
 
 
-def test_what_answers_sooner_than_all_others_is_accused() -> None:
-    made = heard({0: slow(0.0), 1: [0.05] * 8, 2: slow(0.1)})
-    assert (made.accused, made.betrayed) == (1, True)
-    assert "question 2 answers sooner" in made.sentence
+@pytest.mark.parametrize("salted", [False, True])
+def test_what_others_evict_between_two_probes_is_stored_again(salted: bool) -> None:
+    calm, crowded = tiny_engine(), tiny_engine(tiny_cache(budget_tokens=300))
+
+    def reuse(engine: Engine, watch: Watch) -> list[tuple[int, int, int]]:
+        made = eavesdrop(engine, SYSTEM, QUESTIONS, 2, salted, 2, watch, seed=1)
+        return [(p.round, p.question, p.reused) for p in (*made.probes, *made.references)]
+
+    assert reuse(crowded, crowd_out(crowded)) == reuse(calm, Watch())
+    assert crowded.cache.stats.evicted_tokens > 0
 
 
-def test_an_accusation_may_be_wrong_and_the_sentence_says_so() -> None:
-    made = heard({0: [0.05] * 8, 1: slow(0.0), 2: slow(0.1)})
-    assert (made.accused, made.betrayed) == (0, False)
-    assert "mislead" in made.sentence and "question 2 was asked" in made.sentence
+def test_where_others_hold_all_the_room_it_says_so_and_gives_no_times() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=300))
+    engine.prefill("z" * 290, namespace="other")
+    with (
+        engine.cache.pin(engine.tokenizer.encode("z" * 290), "other"),
+        pytest.raises(NoRoomNow, match="run it again"),
+    ):
+        eavesdrop(engine, SYSTEM, QUESTIONS, 0, False, rounds=1)
+    assert engine.cache.stats.namespaces == 1
 
 
-def test_two_that_answer_soon_accuse_nobody() -> None:
-    made = heard({0: [0.05] * 8, 1: [0.05] * 8, 2: slow(0.0)})
-    assert made.accused is None and "do not tell" in made.sentence
+class Leaking(RadixCache):
+    """Stores what a victim with a salt asked in the eavesdropper's namespace as well."""
+
+    def insert(
+        self, ids: Sequence[int], take: TakeKV, namespace: str = DEFAULT_NAMESPACE
+    ) -> Insert:
+        super().insert(ids, take, namespace.removesuffix("-victim"))
+        return super().insert(ids, take, namespace)
 
 
-def test_the_discarded_round_accuses_nobody() -> None:
-    first_only = {0: slow(0.0), 1: [0.001, *slow(0.0)[1:]], 2: slow(0.0)}
-    assert heard(first_only).accused is None
-    assert 0.001 not in heard(first_only).times_s(1)
+def test_a_probe_that_reuses_what_the_rule_does_not_say_is_refused() -> None:
+    engine = tiny_engine(Leaking(bytes_per_token=BYTES_PER_TOKEN))
+    with pytest.raises(WrongReuse, match="rule says"):
+        eavesdrop(engine, SYSTEM, QUESTIONS, 0, True, rounds=1)
 
 
-def test_too_few_probes_accuse_nobody() -> None:
-    few = heard({0: slow(0.0)[:5], 1: [0.05] * 5, 2: slow(0.1)[:5]})
-    assert few.accused is None and "Too few probes to tell: 4" in few.sentence
+def test_every_probe_takes_a_turn_of_its_own_and_nothing_is_computed_outside() -> None:
+    engine, held, turns = tiny_engine(), [False], [0]
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        assert not held[0]
+        held[0] = True
+        turns[0] += 1
+        yield
+        held[0] = False
+
+    def on_step(done: int, total: int) -> None:
+        assert held[0]
+
+    watch = Watch(turn=turn, on_step=on_step)
+    made = eavesdrop(engine, SYSTEM, QUESTIONS, 0, False, 2, watch)
+    assert turns[0] == 1 + len(made.probes) + len(made.references) == 1 + 3 * (3 + 1)
 
 
-def test_a_salt_that_had_nothing_to_close_is_not_praised() -> None:
-    open_case, quiet = (
-        heard({0: slow(0.0), 1: [0.05] * 8, 2: slow(0.1)}),
-        heard({0: slow(0.0), 1: slow(0.0), 2: slow(0.0)}),
-    )
-    assert SideChannel(SYSTEM, open_case, quiet).closed is True
-    assert SideChannel(SYSTEM, open_case, open_case).closed is False
-    assert SideChannel(SYSTEM, quiet, quiet).closed is None
-    assert "had no task" in SideChannel(SYSTEM, quiet, quiet).sentence
+def test_the_order_is_not_the_same_in_every_round() -> None:
+    made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, False, rounds=7, seed=1)
+    orders = {tuple(p.question for p in made.probes if p.round == number) for number in range(8)}
+    assert len(orders) > 2
+
+
+def test_a_reference_computes_one_token() -> None:
+    made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, True, rounds=2)
+    assert [(p.round, p.computed) for p in made.references] == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_in_a_room_what_was_asked_is_found_and_with_a_salt_nothing() -> None:
+    engine = tiny_engine()
+    for asked in (0, 2):
+        engine.prefill(prompt(QUESTIONS[asked]), namespace=ROOM)
+    before = engine.cache.stats.stored_tokens
+    made = listen_and_salt(engine, ROOM, SYSTEM, QUESTIONS, rounds=2)
+    assert made.shared.asked == (0, 2) and not made.shared.changed
+    assert made.salted.asked == () and made.salted.salted
+    assert engine.cache.stats.stored_tokens == before
+
+
+def test_a_room_that_changes_meanwhile_can_not_be_told_from() -> None:
+    engine = tiny_engine()
+    engine.prefill(prompt(QUESTIONS[0]), namespace=ROOM)
+
+    def ask(part: float, what: str) -> None:
+        if 0.25 < part < 0.5:
+            engine.prefill(prompt(QUESTIONS[1]), namespace=ROOM)
+
+    made = listen_and_salt(engine, ROOM, SYSTEM, QUESTIONS, 7, Watch(tell=ask))
+    assert made.shared.changed and made.shared.accused == ()
+    assert "changed while you listened" in made.shared.sentence
+    assert "changed while you listened" in made.sentence
+
+
+def test_a_room_where_nobody_asked_holds_nothing_of_any_guess() -> None:
+    engine = tiny_engine()
+    made = listen_and_salt(engine, ROOM, SYSTEM, QUESTIONS, rounds=1)
+    assert made.shared.asked == () and {p.reused for p in made.shared.probes} == {0}
+    assert engine.cache.stats.namespaces == 0
 
 
 def test_both_halves_listen_for_the_same_secret_in_namespaces_apart() -> None:
     made = open_and_close(tiny_engine(), SYSTEM, QUESTIONS, rounds=1, seed=3)
     assert made.shared.secret == made.salted.secret
     assert (made.shared.salted, made.salted.salted) == (False, True)
-
-
-def test_a_disturbed_probe_is_left_out() -> None:
-    sound = heard({1: [0.05] * 8})
-    disturbed = Probe(9, 1, 50, 0, 0.9, 1.0)
-    both = Eavesdropping(QUESTIONS, 1, False, 10, (*sound.probes, disturbed))
-    assert both.times_s(1) == sound.times_s(1)

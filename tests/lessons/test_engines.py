@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from prefix_engine.lessons.engines import RULES, Pair, Standing, count_all
+from ui.lessons.lens_chart import rules_in_words
 
 
 def reused(system: str, pair: Pair) -> int:
@@ -65,6 +66,15 @@ def test_prompts_cannot_share_more_than_they_have() -> None:
 
 def test_every_rule_bears_a_source_and_a_date_and_says_how_sure_it_is() -> None:
     for rule in RULES:
-        assert rule.source and rule.says.endswith(".") and len(rule.read_on) == len("2026-11-24")
+        assert rule.sources and rule.says.endswith(".") and len(rule.read_on) == len("2026-11-24")
+        others = rule.system != "First Difference"
+        assert all(source.url.startswith("https://") is others for source in rule.sources)
     unsure = {rule.system for rule in RULES if rule.standing is not Standing.OWN}
     assert unsure == {"OpenAI API", "Anthropic API (Opus 4.6)", "Gemini API (2.5)"}
+
+
+def test_the_rules_in_words_link_their_sources_and_date_the_copies() -> None:
+    first, vllm, *_ = rules_in_words(count_all(parting(103))).split("\n")
+    assert "](" not in first and "stored copies" not in first
+    assert "get_computed_blocks, at 003df296](https://github.com/vllm-project/vllm/blob/" in vllm
+    assert vllm.endswith("(stored copies read on 2026-11-24).")

@@ -169,8 +169,32 @@ def test_the_sentence_holds_until_something_shared_had_to_go() -> None:
     texts = ("abcd", "zzzz", "abcd")
     assert outcome(grown(*texts))[0] is True
     held, told = outcome(grown(*texts, budget=4))
-    assert held is False and "Request 3 computed 3 tokens again" in told
+    assert held is False
+    assert told.startswith(
+        "In 0 of the 1 request that began like an earlier one it held. "
+        "Request 3 found 3 tokens evicted"
+    )
     assert outcome(grown("ab", "cd"))[0] is None
+
+
+def test_the_outcome_counts_in_how_many_requests_it_held() -> None:
+    held, told = outcome(grown("abcd", "abxy", "zzzz", "abcd", budget=8))
+    assert held is False
+    assert "In 1 of the 2 requests that began like an earlier one it held." in told
+    assert "Request 4 found 1 token evicted" in told
+
+
+def test_what_was_never_stored_is_not_called_evicted() -> None:
+    _, told = outcome(grown("aaaa", "bbbbbb", "bbbbbb", budget=8, pinned=1))
+    assert "Request 3 found 5 tokens evicted or never stored" in told
+
+
+def test_repeats_compute_their_last_token_again_and_it_is_said() -> None:
+    assert overall(grown("abcd", "abxy")).endswith("each shared beginning only once.")
+    assert overall(grown("abcd", "abcd", "abc")).endswith(
+        "each shared beginning only once. Requests 2 and 3 repeat an earlier one: "
+        "the last token is computed again even so."
+    )
 
 
 def test_the_words_name_the_numbers() -> None:

@@ -120,6 +120,11 @@ def test_the_novel_part_is_measured_at_every_place_and_late_reuses_more() -> Non
     assert second == [1, len("Be kind.\n\n#"), stable, len("Be kind.\n\nLifts: all.\n\nWh")]
 
 
+def test_every_place_is_measured_in_every_round() -> None:
+    found = measure_orders(tiny_engine(), PARTS, arranged("id", requests=2), "id", 2)
+    assert {len(place.stream.requests[1].trials) for place in found.places} == {2}
+
+
 def test_no_order_finds_what_another_has_stored() -> None:
     engine = tiny_engine()
     found = measure_orders(engine, PARTS, arranged(), "id", 1)

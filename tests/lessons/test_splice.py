@@ -14,12 +14,13 @@ from torch import Tensor
 from prefix_engine.compare import compare
 from prefix_engine.engine import Engine
 from prefix_engine.lessons.splice import REPLY_TOKENS, Splice, SpliceSearch, pick_two, splice_range
-from prefix_engine.lessons.why_it_stops import WhyItStops, find_out
+from prefix_engine.lessons.why_it_stops import WhyItStopsRuns, find_out
 from prefix_engine.measured import from_json
 from prefix_engine.model.base import KVShape, Model, OnChunk, Slab
 from prefix_engine.model.places import SMOLLM2
 from prefix_engine.tokenizer import VocabularyTokenizer
 from tests.tiny_engine import INFO, VOCABULARY_SIZE, RowByRow, tiny_engine, tiny_model
+from ui.lessons.pair import preset_pairs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -174,18 +175,47 @@ def test_the_found_pairs_are_what_the_code_of_today_would_offer(
         assert behind == range(one.kept, one.kept + one.taken)
 
 
-def test_the_recorded_run_is_what_the_code_of_today_would_compare(
+def test_the_recorded_runs_are_what_the_code_of_today_would_compare(
     tokenizer: VocabularyTokenizer,
 ) -> None:
-    measured = from_json((ASSETS / "recorded" / "why_it_stops.json").read_bytes(), WhyItStops)
+    measured = from_json((ASSETS / "recorded" / "why_it_stops.json").read_bytes(), WhyItStopsRuns)
     assert measured.model.weights_sha256 == SMOLLM2.sha256
-    found, splice = measured.result.divergence, measured.result.splice
-    comparison = compare(tokenizer.tokenize(found.a), tokenizer.tokenize(found.b))
-    assert found.shared == comparison.shared
-    assert len(found.b_tokens) == len(comparison.b.ids)
-    assert [column.same for column in found.by_position] == [
-        a == b for a, b in zip(comparison.a.ids, comparison.b.ids, strict=False)
+    assert [one.pair for one in measured.result.runs] == [
+        (pair.a, pair.b) for pair in preset_pairs().values()
     ]
-    behind = splice_range(comparison.a.ids, comparison.b.ids)
-    assert splice is not None and behind is not None
-    assert (splice.kept, splice.taken) == (behind.start, len(behind))
+    for run in measured.result.runs:
+        found = run.divergence
+        comparison = compare(tokenizer.tokenize(found.a), tokenizer.tokenize(found.b))
+        assert found.shared == comparison.shared
+        assert len(found.b_tokens) == len(comparison.b.ids)
+        assert [column.same for column in found.by_position] == [
+            a == b for a, b in zip(comparison.a.ids, comparison.b.ids, strict=False)
+        ]
+        behind = splice_range(comparison.a.ids, comparison.b.ids)
+        kept = run.splice and range(run.splice.kept, run.splice.kept + run.splice.taken)
+        assert kept == behind
+
+
+def test_the_recorded_runs_of_the_found_pairs_say_what_the_search_found() -> None:
+    runs = from_json((ASSETS / "recorded" / "why_it_stops.json").read_bytes(), WhyItStopsRuns)
+    search = from_json((ASSETS / "splices.json").read_bytes(), SpliceSearch).result
+    for found in (search.splices[search.changed], search.splices[search.unchanged]):
+        run = runs.result.of(found.a, found.b)
+        assert run is not None and run.splice is not None
+        assert (run.splice.true_text, run.splice.spliced_text, run.splice.rank) == (
+            found.true_text,
+            found.spliced_text,
+            found.rank,
+        )
+        assert run.splice.kl_nats == pytest.approx(found.kl_nats, rel=0.01)
+
+
+@pytest.mark.parametrize("same", [1, 2, 3])
+def test_the_search_is_told_in_counts_whichever_is_the_majority(same: int) -> None:
+    tried = [splice_of(0.1, number < same, rank=1 + number) for number in range(4)]
+    said = pick_two(tried).sentence
+    assert "Of 4 pairs that differ in one word" in said
+    assert f"the whole text (up to {REPLY_TOKENS} tokens) in {same};" in said
+    assert f"In {4 - same} the text changed" in said
+    assert f"In {same} not even both" in said
+    assert "often" not in said

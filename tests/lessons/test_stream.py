@@ -4,13 +4,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from prefix_engine.cache import DEFAULT_NAMESPACE, Insert, Lease, NullCache, RadixCache
 from prefix_engine.cache.base import TakeKV
 from prefix_engine.cache.null import EmptyLease
-from prefix_engine.engine import Engine
+from prefix_engine.engine import Engine, Prefill
 from prefix_engine.errors import EmptyPrompt, PromptTooLong
 from prefix_engine.lessons.served import (
     Served,
@@ -19,9 +21,9 @@ from prefix_engine.lessons.served import (
     reuse_sentence,
     sign_test,
     speed_sentence,
-    verdict,
 )
-from prefix_engine.lessons.stream import Asked, serve
+from prefix_engine.lessons.stream import Asked, _Pair, _served_trial, serve
+from prefix_engine.stopwatch import Timing
 from prefix_engine.trials import WrongReuse
 from prefix_engine.watch import Watch
 from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
@@ -258,19 +260,55 @@ def test_a_stream_is_busy_where_not_even_its_best_cold_run_got_the_processors() 
 def test_faster_is_said_only_of_enough_undisturbed_pairs() -> None:
     sooner = served(*(trial(n, 1.0, 5.0) for n in range(1, 5)))
     four = Stream((sooner, served(trial(1, 1.0, 5.0, ttft_disturbed=True))))
-    assert speed_sentence(four).startswith("Too few runs to tell whether that is faster: 4 ")
-    assert "in 5 of 5 pairs" in speed_sentence(Stream((sooner, served(trial(1, 1.0, 5.0)))))
+    assert speed_sentence(four, False).startswith("Too few runs to tell whether that is faster: 4 ")
+    five = Stream((sooner, served(trial(1, 1.0, 5.0))))
+    assert "in 5 of 5 pairs" in speed_sentence(five, False)
+
+
+def test_nothing_is_said_of_times_taken_while_the_machine_was_busy() -> None:
+    sooner = Stream((served(*(trial(n, 1.0, 5.0) for n in range(1, 7))),))
+    told = speed_sentence(sooner, busy=True)
+    assert "can't be told" in told
+    assert "it is faster" not in told and "saved" not in told
+
+
+def prefilled(reused: int, cpu_over_wall: float) -> Prefill:
+    timing = Timing(total_s=1.0, cpu_s=cpu_over_wall, stages_s={})
+    made = SimpleNamespace(reused=reused, timing=timing, store_s=0.0, insert=Insert(20, 0, False))
+    return cast(Prefill, made)
+
+
+def test_other_work_that_lasts_for_one_request_disturbs_all_its_rounds() -> None:
+    quiet = [_Pair(n, 10, prefilled(10, 1.8), prefilled(0, 1.9)) for n in (1, 2)]
+    slow = [_Pair(n, 10, prefilled(10, 0.9), prefilled(0, 1.9)) for n in (1, 2)]
+    timed = [trial for pair in (*quiet, *slow) for trial in pair.trials]
+    assert not any(_served_trial(pair, timed).disturbed for pair in quiet)
+    assert [_served_trial(pair, timed).ttft_disturbed for pair in slow] == [True, True]
+    assert not any(_served_trial(pair, timed).cold_disturbed for pair in slow)
+
+
+def test_a_hit_is_not_held_against_a_first_request_that_found_nothing() -> None:
+    first = _Pair(1, 0, prefilled(0, 1.9), prefilled(0, 1.9))
+    hits = [_Pair(1, 10, prefilled(10, 1.2), prefilled(0, 1.9)) for _ in range(2)]
+    timed = [trial for pair in (first, *hits) for trial in pair.trials]
+    assert not any(_served_trial(pair, timed).disturbed for pair in hits)
+
+
+def test_where_every_run_was_disturbed_the_median_is_theirs() -> None:
+    one = served(*(trial(n, float(n), 5.0, ttft_disturbed=True) for n in (1, 2, 3)))
+    assert (one.ttft_median_s, one.cold_median_s) == (2.0, 5.0)
+    assert not one.has_sound_pair
 
 
 def test_pairs_that_reused_nothing_say_nothing_about_the_cache() -> None:
     stream = Stream((served(*(trial(n, 1.0, 5.0, reused=0) for n in range(1, 9))),))
-    assert speed_sentence(stream).startswith("Too few runs")
+    assert speed_sentence(stream, False).startswith("Too few runs")
     assert reuse_sentence(stream) == "Nothing was reused: all 40 prompt tokens were computed."
 
 
 def test_pairs_that_go_both_ways_are_no_difference() -> None:
     stream = Stream((served(*(trial(n, 1.0 + n % 2, 1.5) for n in range(8))),))
-    assert "No measurable difference in time: in 4 of 8 pairs" in verdict(stream)
+    assert "No measurable difference in time: in 4 of 8 pairs" in speed_sentence(stream, False)
 
 
 def test_the_sign_test_is_the_binomial_tail() -> None:

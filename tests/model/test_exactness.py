@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from prefix_engine.loading import read_llama
+from prefix_engine.loading import load_engine, read_llama
 from prefix_engine.model.exactness import keeps_bits
 from prefix_engine.model.linear import Linear
-from prefix_engine.model.llama import LlamaModel
+from prefix_engine.model.llama import FRAME, LlamaModel
 from prefix_engine.model.weights import LocalWeights
+from prefix_engine.settings import Settings
 from prefix_engine.tokenizer import VocabularyTokenizer
 from prefix_engine.vocabulary import Vocabulary
 from tests.tiny_engine import GEOMETRY, INFO, tiny_tensors
@@ -71,6 +73,16 @@ def test_the_strict_mode_keeps_the_promise_of_the_built_in_model(
     strict = read_llama(local_weights, vocabulary, strict=True)
     assert strict.info.exact == "frames"
     assert_no_bit_depends_on_the_cut(strict, (tokenizer.encode(TEXT) * 4)[:70], step=23)
+
+
+@pytest.mark.usefixtures("local_weights")
+def test_what_the_operator_asks_for_is_what_is_loaded() -> None:
+    small = Settings(max_prompt_tokens=16)
+    strict = load_engine(replace(small, strict=True))
+    assert strict.model.info.exact == "frames"
+    assert strict.cache.block_size == FRAME
+    fast = load_engine(replace(small, fast=True))
+    assert fast.model.info.exact == "fast"
 
 
 def unavailable(weight: Tensor) -> Linear:

@@ -5,7 +5,14 @@ import torch
 from torch import Tensor
 
 from prefix_engine.model import linear
-from prefix_engine.model.linear import Linear, best_linear, packed, plain
+from prefix_engine.model.linear import (
+    FEW_ROWS,
+    Linear,
+    best_linear,
+    int8_for_few_rows,
+    packed,
+    plain,
+)
 
 
 def rounding_by_rows(weight: Tensor) -> Linear:
@@ -28,6 +35,25 @@ def test_packed_weights_are_a_copy() -> None:
     before = layer(x)
     weight.zero_()
     assert torch.equal(layer(x), before)
+
+
+def test_eight_bits_come_near_the_product_and_are_for_few_rows_only() -> None:
+    dice = torch.Generator().manual_seed(0)
+    weight, many = (
+        torch.randn(96, 64, generator=dice),
+        torch.randn(FEW_ROWS + 1, 64, generator=dice),
+    )
+    both, exact = int8_for_few_rows(plain)(weight), plain(weight)
+    assert torch.equal(both(many), exact(many))
+    few = many[:FEW_ROWS]
+    error = (both(few) - exact(few)).norm() / exact(few).norm()
+    assert 1e-4 < error < 0.03
+
+
+def test_each_output_has_a_scale_of_its_own_and_one_of_zeros_stays_zero() -> None:
+    weight = torch.tensor([[100.0, -100.0], [0.01, 0.01], [0.0, 0.0]])
+    product = int8_for_few_rows(plain)(weight)(torch.tensor([[1.0, 0.5]]))[0]
+    torch.testing.assert_close(product, torch.tensor([50.0, 0.015, 0.0]), rtol=0.03, atol=1e-6)
 
 
 @pytest.mark.parametrize("error", [RuntimeError, AttributeError])

@@ -68,7 +68,7 @@ def test_the_quotation_stands_in_the_chapter_word_for_word(
     app = opened(monkeypatch, Loading("Converting", 0.5))
     assert (
         "“Two requests that share a leading prefix share the keys and values for those tokens, so "
-        "the prefix is computed once and every later request skips prefill over it”"
+        "the prefix is computed once and every later request skips prefill over it …”"
     ) in words(app)
 
 
@@ -84,6 +84,8 @@ def test_the_answer_is_covered_until_the_learner_predicts(
     assert "Your prediction: Request 1: ✗ it is: Request 2." in words(app)
     assert "Recorded on" in words(app)
     assert "Request 7 reuses 105 of its 112 tokens" in words(app)
+    assert "In 5 of the 6 requests that began like an earlier one it held." in words(app)
+    assert "Request 8 found 6 tokens evicted" in words(app)
 
 
 def test_the_playback_goes_from_request_to_request(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +94,11 @@ def test_the_playback_goes_from_request_to_request(monkeypatch: pytest.MonkeyPat
     assert "✓ right" in words(app)
     button(app, "Next").click().run()
     assert "Request 8 reuses 2 of its 9 tokens" in words(app)
+    assert "Measured after request 8:" in words(app)
     assert button(app, "Next").disabled
     app.slider[0].set_value(1).run()
     assert "Request 1 finds nothing" in words(app)
+    assert "Measured after request 1:" in words(app)
     assert button(app, "Back").disabled
 
 
@@ -110,6 +114,11 @@ def test_another_budget_is_another_prediction_and_then_measured_here(
     assert "Measured here on" in words(app)
     assert "each shared beginning only once" in words(app)
     assert "✓ The run bears the sentence out." in words(app)
+    assert "Requests 4 and 8 repeat an earlier one" in words(app)
+    app.number_input[0].set_value(DEFAULT_BUDGET).run()
+    assert "were not run yet" not in words(app)
+    app.number_input[0].set_value(200).run()
+    assert "Measured here on" in words(app)
     assert engine.cache.stats.stored_tokens == 0
 
 

@@ -63,6 +63,7 @@ def test_the_footnote_is_not_borne_out_and_its_meaning_is_told(
     assert "One user alone reuses 0% of the tokens with unrelated prompts" in shown
     assert "The run does not bear the sentence out." in shown
     assert "is not the cause" in shown
+    assert "It holds for the demo that it speaks of" in shown
 
 
 def test_beyond_the_measured_users_it_says_calculated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,11 +81,18 @@ def test_a_run_shows_its_own_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     engine = tiny_engine(model=model, max_prompt_tokens=3000)
     app = opened(monkeypatch, engine)
+    app.slider(key="crowd-rounds").set_value(1)
     app.slider(key="crowd-users").set_value(2).run()
+    assert "2 users are not measured yet" in words(app)
     app.button(key="run").click().run()
     assert not app.exception
     assert "Measured here on" in words(app)
     assert "2 users behind that system prompt" in words(app)
+    assert "not measured yet" not in words(app)
+    app.slider(key="crowd-users").set_value(3).run()
+    assert "3 users are not measured yet: run it here. Below are 2 users." in words(app)
+    app.slider(key="crowd-users").set_value(2).run()
+    assert "not measured yet" not in words(app)
     assert engine.cache.stats.stored_tokens == 0
 
 

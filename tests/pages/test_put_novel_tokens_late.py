@@ -112,3 +112,20 @@ def test_a_prompt_over_the_limit_is_refused_with_its_count(
     app.button(key="run").click().run()
     assert not app.exception
     assert "the limit is 200" in words(app)
+
+
+def test_going_back_to_the_opening_order_shows_the_recording_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app.radio[-1].set_value("Most: 50 to 90%").run()
+    app.button(key="back-id").click().run()
+    assert "Recorded on" not in words(app)
+    app.button(key="forward-id").click().run()
+    assert "Recorded on" in words(app)
+
+
+def test_the_quotation_is_the_sentence_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = words(opened(monkeypatch, Loading("Converting", 0.5)))
+    assert "“… put novel tokens as late as you can. A long fixed system prompt" in shown
+    assert "with a per-request id pasted at the front reuses nothing.”" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from streamlit.testing.v1 import AppTest
 
 import prefix_engine.lessons.workloads
 from prefix_engine.lessons.sample_trace import sample_trace
-from prefix_engine.lessons.workloads import Turn, Workload
+from prefix_engine.lessons.served import ServedTrial, Stream
+from prefix_engine.lessons.workloads import Turn, Workload, WorkloadRuns
+from prefix_engine.measured import from_json
 from tests.tiny_engine import tiny_engine
+from ui.recorded import FOLDER
 from ui.server import Loading, Server
 
 PAGE = Path(__file__).parents[2] / "pages" / "where_it_pays.py"
@@ -74,6 +78,63 @@ def test_it_asks_before_it_shows_the_recorded_run(monkeypatch: pytest.MonkeyPatc
     assert "Your prediction" not in words(app)
 
 
+def test_limits_and_export_are_there_from_the_first_figure_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = loading(monkeypatch)
+    assert "One small model on one processor" not in words(app)
+    button(app, "Show without guessing").click().run()
+    assert "Request 2 of 5 sends" in words(app)
+    assert "One small model on one processor" in words(app)
+    assert "Once all requests are shown" in words(app)
+    assert any(one.label == "Result as JSON" for one in app.get("download_button"))
+
+
+def recorded(cpu_over_wall: float) -> WorkloadRuns:
+    """The shipped runs as they would be, had they got so much of the processors."""
+    runs = from_json((FOLDER / "where_it_pays.json").read_bytes(), WorkloadRuns).result.runs
+    return WorkloadRuns(tuple(replace(run, stream=_got(run.stream, cpu_over_wall)) for run in runs))
+
+
+def _got(stream: Stream, cpu_over_wall: float) -> Stream:
+    def trial(one: ServedTrial) -> ServedTrial:
+        return replace(
+            one,
+            ttft_s=one.cold_ttft_s / 3,
+            cold_cpu_over_wall=cpu_over_wall,
+            ttft_disturbed=False,
+            cold_disturbed=False,
+        )
+
+    return replace(
+        stream,
+        requests=tuple(
+            replace(one, trials=tuple(map(trial, one.trials))) for one in stream.requests
+        ),
+    )
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_run_on_a_busy_machine_has_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    shipped = from_json((FOLDER / "where_it_pays.json").read_bytes(), WorkloadRuns)
+    threads = shipped.machine.threads
+    changed = replace(shipped, result=recorded(0.5 * threads if busy else threads))
+    monkeypatch.setattr("ui.chapter._recording", lambda name, kind: changed)
+    app = loading(monkeypatch)
+    button(app, "Show without guessing").click().run()
+    button(app, "Show all").click().run()
+    assert not app.exception
+    said = words(app)
+    assert ("This run can't tell" in said) is busy
+    assert ("With the cache it is faster" in said) is not busy
+    assert ("as soon as" in said) is not busy
+    saved = "Time saved so far (disturbed)" if busy else "Time saved so far"
+    assert app.metric[2].label == saved
+    assert bool(app.warning) is busy
+
+
 def test_a_guess_is_held_against_what_was_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     app = loading(monkeypatch)
     app.radio(key="workload-agent-options").set_value("none of them").run()
@@ -100,7 +161,7 @@ def test_requests_are_revealed_one_by_one_and_only_the_last_brings_the_outcome(
 
 def test_each_workload_has_a_recorded_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     app = loading(monkeypatch)
-    for name, count in (("rag", 5), ("code", 5), ("chat", 7)):
+    for name, count in (("rag", 5), ("code", 5), ("chat", 5)):
         app.radio(key="workload").set_value(name).run()
         button(app, "Show without guessing").click().run()
         assert not app.exception
@@ -137,6 +198,7 @@ def test_the_example_trace_is_calculated_and_labelled_as_simulated(
     app = loading(monkeypatch)
     assert "that is the ceiling" in words(app)
     assert "Calculated, not measured, from a simulated trace" in words(app)
+    assert "Nothing is measured: hits are calculated from the ids" in words(app)
 
 
 def uploaded(monkeypatch: pytest.MonkeyPatch, content: str) -> AppTest:

@@ -16,7 +16,7 @@ from ui.server import Loading, Server
 PAGE = Path(__file__).parents[2] / "pages/why_it_stops.py"
 TIMEOUT_S = 90
 LOADING = Loading("Converting", 0.5)
-A, B = "A: already in the cache", "B: arrives next"
+A, B = "A", "B"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,7 +40,17 @@ def opened(monkeypatch: pytest.MonkeyPatch, status: Any, skip: bool = True) -> A
     monkeypatch.setattr(Server, "_load", load)
     app = AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
     assert not app.exception
-    return app.button(key="why_it_stops-skip").click().run() if skip else app
+    return skipped(app) if skip else app
+
+
+def skipped(app: AppTest) -> AppTest:
+    """Shown without a guess, if these prompts wait for one."""
+    cover = [one for one in app.button if one.label == "Show without guessing"]
+    return cover[0].click().run() if cover else app
+
+
+def choose(app: AppTest, title: str) -> AppTest:
+    return app.selectbox(key="pair").set_value(title).run()
 
 
 def words(app: AppTest) -> str:
@@ -55,7 +65,7 @@ def editor(app: AppTest, label: str) -> Any:
 def type_pair(app: AppTest, a: str, b: str) -> AppTest:
     editor(app, A).set_value(a)
     editor(app, B).set_value(b)
-    return app.run()
+    return skipped(app.run())
 
 
 def test_it_opens_with_the_recorded_pair_and_its_answer_covered(
@@ -66,6 +76,7 @@ def test_it_opens_with_the_recorded_pair_and_its_answer_covered(
     assert "one different token changes the hidden state" in words(app)
     assert "Recorded on" not in words(app)
     assert "read the same as in A" not in words(app)
+    assert "A recorded run waits" in words(app)
 
 
 def test_a_guess_reveals_the_recording_and_is_kept_beside_the_answer(
@@ -79,6 +90,7 @@ def test_a_guess_reveals_the_recording_and_is_kept_beside_the_answer(
     assert "✗ it is: Only in layer 0" in words(app)
     assert "Recorded on" in words(app)
     assert "✓ The run bears the sentence out." in words(app)
+    assert "But for layer 0, 1 of 30 layers: one different token changed" in words(app)
 
 
 def test_own_text_is_not_answered_with_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,3 +152,53 @@ def test_each_preset_brings_its_own_prompts(monkeypatch: pytest.MonkeyPatch) -> 
         pairs.add((editor(app, A).value, editor(app, B).value))
     assert len(pairs) == 5
     assert all(a != b for a, b in pairs)
+
+
+def test_every_preset_opens_with_its_recorded_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, LOADING, skip=False)
+    for title in app.selectbox(key="pair").options:
+        app = choose(app, title)
+        assert "A recorded run waits" in words(app)
+        app = skipped(app)
+        assert not app.exception
+        assert "Recorded on" in words(app)
+        assert "After the first difference" in words(app)
+
+
+def test_each_pair_asks_for_a_prediction_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(monkeypatch, LOADING, skip=False)
+    app.radio[0].set_value("Only in layer 0, the lowest one; nowhere above it").run()
+    assert "✓ right" in words(app)
+    app = choose(app, "An id one token longer: all text moves")
+    assert "Recorded on" not in words(app)
+    app.radio[0].set_value("Only in layer 0, the lowest one; nowhere above it").run()
+    assert "✗ it is: Only the values of layer 0" in words(app)
+    app = choose(app, "One word differs: SF / NYC")
+    assert "✓ right" in words(app)
+
+
+def test_an_own_run_does_not_hide_the_recordings(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = type_pair(opened(monkeypatch, engine), "one SF two", "one NY two")
+    app.button(key="run").click().run()
+    assert "Measured here on" in words(app)
+    app = skipped(choose(app, "An id one token longer: all text moves"))
+    assert "Recorded on" in words(app)
+    app = choose(app, "One word differs: SF / NYC")
+    assert "Recorded on" in words(app)
+    app = type_pair(app, "one SF two", "one NY two")
+    assert "Measured here on" in words(app)
+
+
+def test_a_run_before_the_guess_does_not_tell_the_answer(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = opened(monkeypatch, engine, skip=False)
+    editor(app, A).set_value("one SF two")
+    editor(app, B).set_value("one NY two")
+    app = app.run()
+    app.button(key="run").click().run()
+    assert "The run is done. Predict above" in words(app)
+    assert "read the same as in A" not in words(app)
+    assert "Measured here on" in words(skipped(app))

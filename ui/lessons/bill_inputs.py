@@ -8,19 +8,29 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from prefix_engine.errors import PrefixEngineError
 from prefix_engine.lessons.billing import Shape, Traffic, traffic_of
 from prefix_engine.lessons.token_count import PRODUCTION, Counted, count_tokens, production_encoding
 from prefix_engine.lessons.workloads import load_workloads
-from ui.chapter import Found, keep, kept_or_recorded, measure, run_button, show_provenance
+from ui.chapter import (
+    Found,
+    find_kept,
+    keep,
+    kept_or_recorded,
+    measure,
+    run_button,
+    show_provenance,
+)
 from ui.lessons.bill_words import requests, seconds
 from ui.lessons.workload_runs import find_run
-from ui.text import say
+from ui.text import complain, say
 from ui.wording import tokens
 
 if TYPE_CHECKING:
     from prefix_engine.engine import Engine
 
 NUMBERS, TEXTS, MEASURED = "Numbers", "A text, counted", "Measured requests"
+MODEL = "the model's tokenizer"
 NAME = "the_bill"
 
 MOST_TOKENS = 1_000_000
@@ -80,27 +90,27 @@ def _number(label: str, key: str, first: int, most: int, least: int = 0) -> int:
 
 
 def _texts(engine: Engine | None) -> Asked | None:
-    found = kept_or_recorded(NAME, Counted)
+    last = kept_or_recorded(NAME, Counted).result
     left, right = st.columns([3, 2])
     shared = left.text_area(
-        "The same in front of every request", found.result.shared_text, height=180, key="bill-text"
+        "The same in front of every request", last.shared_text, height=180, key="bill-text"
     )
-    novel = right.text_area("New in each request", found.result.novel_text, height=180)
+    novel = right.text_area("New in each request", last.novel_text, height=180, key="bill-novel")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         counter = st.segmented_control(
             "Counted by",
-            ["the model's tokenizer", PRODUCTION],
-            default="the model's tokenizer",
+            [MODEL, PRODUCTION],
+            default=MODEL,
             required=True,
             key="bill-counter",
             help=f"{PRODUCTION} is what OpenAI's models since GPT-4o count with. Other vendors "
             "have tokenizers of their own; the same text may be a fifth more tokens or fewer.",
         )
-        if run_button(engine, "Count the tokens") and engine is not None:
-            keep(NAME, measure(lambda watch: _count(engine, counter, shared, novel), engine))
-            st.rerun()
-    if (shared, novel) != (found.result.shared_text, found.result.novel_text):
-        st.info("These texts are not counted yet.")
+        pressed = run_button(engine, "Count the tokens")
+    if pressed and engine is not None:
+        _keep_count(engine, counter, shared, novel)
+    found = _find_count(engine, counter, shared, novel)
+    if found is None:
         return None
     show_provenance(found)
     say(
@@ -113,11 +123,54 @@ def _texts(engine: Engine | None) -> Asked | None:
     return Asked(shape.traffic, shape, found)
 
 
+def _keep_count(engine: Engine, counter: str, shared: str, novel: str) -> None:
+    """Count and show the page anew; where that can't be done, say why and go on as before."""
+    try:
+        counted = measure(lambda watch: _count(engine, counter, shared, novel), engine)
+    except PrefixEngineError as error:
+        complain(str(error))
+        return
+    keep(NAME, counted)
+    st.rerun()
+
+
+def _find_count(
+    engine: Engine | None, counter: str, shared: str, novel: str
+) -> Found[Counted] | None:
+    """The count of these texts by the chosen counter, else by another; what is missing is told."""
+
+    def is_of_these(one: Counted) -> bool:
+        return (one.shared_text, one.novel_text) == (shared, novel)
+
+    def fits(one: Counted) -> bool:
+        return is_of_these(one) and _is_by(one, counter, engine)
+
+    found = find_kept(NAME, Counted, fits)
+    if found is not None:
+        return found
+    other = find_kept(NAME, Counted, is_of_these)
+    told = f"These texts are not counted yet by {counter}."
+    if other is not None:
+        told += f" What follows goes on with the count by {other.result.tokenizer}."
+    st.info(told)
+    return other
+
+
+def _is_by(one: Counted, counter: str, engine: Engine | None) -> bool:
+    """Any model's count is the model's as long as it is not known which one that is."""
+    if counter == PRODUCTION or engine is None:
+        return (one.tokenizer == PRODUCTION) == (counter == PRODUCTION)
+    return one.tokenizer == _name(engine)
+
+
 def _count(engine: Engine, counter: str, shared: str, novel: str) -> Counted:
     if counter == PRODUCTION:
         return count_tokens(production_encoding().encode_ordinary, PRODUCTION, shared, novel)
-    name = f"the tokenizer of {engine.model.info.label}"
-    return count_tokens(engine.tokenizer.encode, name, shared, novel)
+    return count_tokens(engine.tokenizer.encode, _name(engine), shared, novel)
+
+
+def _name(engine: Engine) -> str:
+    return f"the tokenizer of {engine.model.info.label}"
 
 
 def _measured() -> Asked | None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from prefix_engine.lessons.billing import Bill, Change, Verdict, break_even
+from prefix_engine.lessons.billing import Bill, Change, Missed, Verdict, break_even
 from prefix_engine.lessons.prices import Evidence, Rule
 from ui.wording import tokens
 
 EVIDENCE_GLYPH = {Evidence.VERIFIED: "✔", Evidence.THIRD_PARTY: "◐", Evidence.UNVERIFIED: "?"}
 EVIDENCE_MEANING = {
-    Evidence.VERIFIED: "read at the vendor's own page",
-    Evidence.THIRD_PARTY: "read at somebody else's page",
+    Evidence.VERIFIED: "read in a stored copy of the vendor's own page, which may have changed "
+    "since",
+    Evidence.THIRD_PARTY: "read in a stored copy of somebody else's page",
     Evidence.UNVERIFIED: "pages disagree, are old, or could not be read",
 }
 VERDICT_GLYPH = {Verdict.PAYS: "✓", Verdict.SAME: "=", Verdict.COSTS: "✗"}
@@ -32,6 +33,19 @@ FACTS = {
     "count_includes_cached": "prompt count includes what was read",
 }
 """The facts of a rule, by their names in the file, as a person calls them."""
+
+TERMS = (
+    "input_price",
+    "read",
+    "read_price",
+    "write",
+    "storage_price_hour",
+    "minimum_tokens",
+    "granularity_tokens",
+    "lifetime_s",
+    "whole_units",
+)
+"""The facts that a bill depends on most."""
 
 ASSUMED = {
     "read": "not known: no bill",
@@ -157,6 +171,38 @@ def change(one: Change) -> str:
     if one.what == "gap_s":
         return f"With {seconds(one.value)} between requests, {then}."
     return f"With {requests(one.value)}, {then}."
+
+
+def missed(one: Missed) -> str:
+    """How the shared beginnings fall short of a minimum length."""
+    if one.calls < one.of:
+        return (
+            f"{one.calls} of {one.of} later requests share less than the minimum of "
+            f"{tokens(one.minimum_tokens)}, so they read nothing."
+        )
+    return (
+        f"The longest beginning that is shared here has {tokens(one.longest_tokens)}: "
+        f"{one.minimum_tokens - one.longest_tokens:,} short of the minimum of "
+        f"{tokens(one.minimum_tokens)}."
+    )
+
+
+def terms(rule: Rule) -> str:
+    """What the learner has to know of a rule before guessing what it makes of a bill."""
+    named = [f"{FACTS[name]} {fact(rule, name)}" for name in TERMS if getattr(rule, name)]
+    return f"The rule: {'; '.join(named)}."
+
+
+def pays_from(number: int | None) -> str:
+    """From which request on caching has cost less; None: from none."""
+    return f"from {ordinal(number)} request on" if number else "never with these requests"
+
+
+def options(bill: Bill) -> tuple[str, ...]:
+    """What `pays_from` may be guessed to be: the truth among others, each once."""
+    calls = len(bill.charges)
+    numbers = {1, 2, 3, 10, bill.pays_from or 1}
+    return (*(pays_from(n) for n in sorted(numbers) if n <= calls), pays_from(None))
 
 
 def fact(rule: Rule, name: str) -> str:

@@ -16,7 +16,7 @@ SYSTEM_PARTS = ("system", "tools", "documents")
 
 USERS = 4
 MOST_USERS = 8
-ROUNDS = 1
+ROUNDS = 3
 SCALE = (*range(1, 11), 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 """The numbers of users that can be looked at; beyond the measured ones it is calculated."""
 

@@ -10,10 +10,12 @@ from prefix_engine.lessons.crowd import Crowd, Sharing, Who, sharing
 from prefix_engine.lessons.stream import Stream
 from ui.charts import Chart, axis, legend, milliseconds_axis, text_font
 from ui.lessons.crowd import SCALE
+from ui.lessons.trials import Series, add_series, trial_rows
 from ui.palette import ARM_COLOUR, INK, STATE_STYLE, Theme
 from ui.wording import milliseconds
 
 WITH, WITHOUT = "with the cache", "an engine that keeps nothing"
+BETWEEN_ARMS = 1.0
 
 
 def arms_chart(crowd: Crowd, theme: Theme = "light") -> Chart:
@@ -61,33 +63,34 @@ def arms_chart(crowd: Crowd, theme: Theme = "light") -> Chart:
 
 
 def ttft_chart(crowd: Crowd, theme: Theme = "light") -> Chart:
-    """Every request's median time to first token, with the cache and without, arm by arm."""
+    """Every request's times to first token, with the cache and without, arm by arm: a dot a run.
+
+    The requests of an arm stand below each other, the first one on top.
+    """
     figure = go.Figure()
-    for name, arm_colour, symbol in ((WITH, "hit", "circle"), (WITHOUT, "cold", "diamond-open")):
-        points = [
-            (arm.who, at, one.ttft_median_s if name == WITH else one.cold_median_s)
-            for arm in crowd.arms
-            for at, one in enumerate(arm.stream.requests, 1)
-        ]
-        figure.add_scatter(
-            x=[seconds * 1e3 for _, _, seconds in points],
-            y=[_broken(who) for who, _, _ in points],
-            mode="markers",
-            name=name,
-            marker={
-                "symbol": symbol,
-                "size": 12,
-                "color": ARM_COLOUR[arm_colour],
-                "line": {"width": 2, "color": ARM_COLOUR[arm_colour]},
-            },
-            customdata=[at for _, at, _ in points],
-            hovertemplate=f"request %{{customdata}}, {name}: %{{x:.1f}} ms<extra></extra>",
-        )
+    spots, middles, row = [], [], 0.0
+    for arm in crowd.arms:
+        requests = arm.stream.requests
+        spots += [(row + at, one) for at, one in enumerate(requests)]
+        middles.append(row + (len(requests) - 1) / 2)
+        row += len(requests) + BETWEEN_ARMS
+    for series in (
+        Series(WITHOUT, False, ARM_COLOUR["cold"], "diamond-open"),
+        Series(WITH, True, ARM_COLOUR["hit"], "circle"),
+    ):
+        add_series(figure, series, spots, upright=False)
     figure.update_layout(
         xaxis=milliseconds_axis("time to first token, ms", theme),
-        yaxis={"autorange": "reversed", "automargin": True, "tickfont": text_font(theme)},
+        yaxis={
+            "range": [row - 0.5, -1],
+            "tickvals": middles,
+            "ticktext": [_broken(arm.who) for arm in crowd.arms],
+            "showgrid": False,
+            "automargin": True,
+            "tickfont": text_font(theme),
+        },
         legend=legend(theme),
-        height=400,
+        height=100 + round(22 * row),
         margin={"l": 8, "r": 16, "t": 8, "b": 8},
     )
     alt = "; ".join(
@@ -95,7 +98,9 @@ def ttft_chart(crowd: Crowd, theme: Theme = "light") -> Chart:
         for arm in crowd.arms
     )
     return Chart(
-        figure, f"Time to first token of each request with the cache. {alt}.", _request_table(crowd)
+        figure,
+        f"Median time to first token of each request with the cache. {alt}.",
+        _request_table(crowd),
     )
 
 
@@ -163,15 +168,10 @@ def _arm_table(crowd: Crowd) -> pd.DataFrame:
 def _request_table(crowd: Crowd) -> pd.DataFrame:
     return pd.DataFrame(
         [
-            {
-                "request": one.name,
-                "from": one.user,
-                "reused": f"{one.reused} of {one.tokens}",
-                WITH: milliseconds(one.ttft_median_s),
-                WITHOUT: milliseconds(one.cold_median_s),
-            }
+            {"request": f"{one.name}: {one.reused} of {one.tokens} reused"} | row
             for arm in crowd.arms
             for one in arm.stream.requests
+            for row in trial_rows(one)
         ]
     ).set_index("request")
 

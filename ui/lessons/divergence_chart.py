@@ -1,4 +1,8 @@
-"""The KV divergence map as a picture: tokens from left to right, layers from the bottom up."""
+"""The KV divergence map as a picture: tokens from left to right, layers from the bottom up.
+
+Columns stand side by side. Where tokens of B have no partner in A, one empty column stands for all
+of them and says how many they are.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import html
 import math
 import re
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import pandas as pd
@@ -13,7 +18,7 @@ import plotly.graph_objects as go
 
 from prefix_engine.lessons.divergence import Column, Divergence
 from prefix_engine.lessons.divergence_verdict import percent
-from ui.charts import Chart, text_font
+from ui.charts import Chart
 from ui.palette import (
     CUT_GLYPH,
     DIFFERENT,
@@ -33,6 +38,7 @@ SMALLEST, LARGEST = 1e-4, 1.0
 
 _ROW_PX = 15
 _LABEL_LENGTH = 12
+_MOST_LABELS = 16  # more would overlap on a phone
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -48,14 +54,15 @@ def divergence_chart(
     A cell without any difference has the tint and the glyph of what is reused; every other one is
     the darker, the more it differs (on the dark theme: the brighter).
     """
-    figure = go.Figure()
+    figure, at = go.Figure(), _places(columns)
     _add_equal(figure, divergence, columns, part, theme)
     _add_different(figure, divergence, columns, part, theme)
     _add_targets(figure, divergence, columns, part)
     if cell is not None:
-        _add_frame(figure, cell, theme)
+        layer, b_at = cell
+        _add_frame(figure, at[b_at], layer, theme)
     _add_cut(figure, divergence, columns, theme)
-    _lay_out(figure, divergence, columns, theme)
+    _lay_out(figure, divergence, columns)
     return Chart(figure, _alt(divergence, columns, part), _table(divergence, columns))
 
 
@@ -73,6 +80,26 @@ def style_of(divergence: Divergence, column: Column) -> StateStyle:
     return FIRST_DIFFERENCE if column.b_at == divergence.shared else DIFFERENT
 
 
+def _places(columns: Sequence[Column]) -> dict[int, int]:
+    """Where on the x axis a column stands, by its position in B; each gap takes a place, too."""
+    steps = [after.b_at - before.b_at for before, after in pairwise(columns)]
+    gaps_passed = accumulate((step > 1 for step in steps), initial=0)
+    return {
+        column.b_at: number + gaps
+        for number, (column, gaps) in enumerate(zip(columns, gaps_passed, strict=True))
+    }
+
+
+def _gaps(columns: Sequence[Column]) -> dict[int, int]:
+    """How many tokens of B have no partner in A, by the place that stands for them."""
+    at = _places(columns)
+    return {
+        at[before.b_at] + 1: after.b_at - before.b_at - 1
+        for before, after in pairwise(columns)
+        if after.b_at - before.b_at > 1
+    }
+
+
 def _add_equal(
     figure: go.Figure,
     divergence: Divergence,
@@ -80,8 +107,9 @@ def _add_equal(
     part: Part,
     theme: Theme,
 ) -> None:
+    at = _places(columns)
     equal = [
-        (column.b_at, layer)
+        (at[column.b_at], layer)
         for column in columns
         for layer, x in enumerate(relative(column, part))
         if x == 0
@@ -98,11 +126,11 @@ def _add_equal(
         hoverinfo="skip",
     )
     figure.add_scatter(
-        x=[b_at for b_at, _ in equal],
+        x=[place for place, _ in equal],
         y=[layer for _, layer in equal],
         mode="text",
         text=REUSED.glyph,
-        textfont=text_font(theme, 10),
+        textfont={"size": 10, "color": INK[theme]},
         hoverinfo="skip",
     )
 
@@ -134,11 +162,11 @@ def _add_different(
             "title": {
                 "text": f"difference from A's {part} (✓ none)",
                 "side": "top",
-                "font": text_font(theme, 13),
+                "font": {"size": 13},
             },
             "tickvals": [math.log10(tick) for tick in ticks],
             "ticktext": [percent(tick) for tick in ticks],
-            "tickfont": text_font(theme, 13),
+            "tickfont": {"size": 13},
         },
     )
 
@@ -147,12 +175,13 @@ def _add_targets(
     figure: go.Figure, divergence: Divergence, columns: Sequence[Column], part: Part
 ) -> None:
     """A point in each cell, unseen: a heatmap tells no clicks."""
+    at = _places(columns)
     cells = [
         (column, layer, x) for column in columns for layer, x in enumerate(relative(column, part))
     ]
     unseen = {"marker": {"opacity": 0}}
     figure.add_scatter(
-        x=[column.b_at for column, _, _ in cells],
+        x=[at[column.b_at] for column, _, _ in cells],
         y=[layer for _, layer, _ in cells],
         mode="markers",
         marker={"symbol": "square", "size": _ROW_PX, "opacity": 0},
@@ -169,13 +198,12 @@ def _add_targets(
     )
 
 
-def _add_frame(figure: go.Figure, cell: tuple[int, int], theme: Theme) -> None:
-    layer, b_at = cell
+def _add_frame(figure: go.Figure, place: int, layer: int, theme: Theme) -> None:
     for width, colour in ((5, GROUND[theme]), (2.5, INK[theme])):
         figure.add_shape(
             type="rect",
-            x0=b_at - 0.5,
-            x1=b_at + 0.5,
+            x0=place - 0.5,
+            x1=place + 0.5,
             y0=layer - 0.5,
             y1=layer + 0.5,
             line={"width": width, "color": colour},
@@ -187,41 +215,43 @@ def _add_cut(
 ) -> None:
     if not columns[0].b_at < divergence.shared <= columns[-1].b_at:
         return
+    at = _places(columns)
+    cut = max(at[column.b_at] for column in columns if column.b_at < divergence.shared) + 0.5
     figure.add_vline(
-        x=divergence.shared - 0.5,
+        x=cut,
         line={"width": 3, "dash": "dash", "color": FIRST_DIFFERENCE.shade(theme).edge},
     )
+    # in the free row above the map: it needs no ground of its own, and so fits either theme
     figure.add_annotation(
-        x=divergence.shared - 0.5,
-        y=-0.5,
+        x=cut,
+        y=divergence.layers,
+        xanchor="left",
         text=CUT_GLYPH,
         showarrow=False,
-        font=text_font(theme, 18),
-        bgcolor=GROUND[theme],
+        font={"size": 18},
     )
 
 
-def _lay_out(
-    figure: go.Figure, divergence: Divergence, columns: Sequence[Column], theme: Theme
-) -> None:
+def _lay_out(figure: go.Figure, divergence: Divergence, columns: Sequence[Column]) -> None:
     top = divergence.layers - 1
     step = max(1, round(divergence.layers / 6))
+    ticks = _ticks(divergence, columns)
     figure.update_layout(
         xaxis={
-            "tickvals": [column.b_at for column in columns],
-            "ticktext": [_tick(divergence, column) for column in columns],
-            "tickangle": -90 if len(columns) > 12 else -45,
-            "tickfont": text_font(theme, 13),
-            "range": [columns[0].b_at - 0.5, columns[-1].b_at + 0.5],
+            "tickvals": list(ticks),
+            "ticktext": list(ticks.values()),
+            "tickangle": -90 if len(columns) > 12 or _gaps(columns) else -45,
+            "tickfont": {"size": 13},
+            "range": [-0.5, max(_places(columns).values()) + 0.5],
             "showgrid": False,
             "zeroline": False,
             "automargin": True,
         },
         yaxis={
-            "title": {"text": "layer", "font": text_font(theme, 13)},
+            "title": {"text": "layer", "font": {"size": 13}},
             "tickvals": [*range(0, top, step), top],
-            "tickfont": text_font(theme, 13),
-            "range": [-0.5, top + 0.5],
+            "tickfont": {"size": 13},
+            "range": [-0.5, top + 1.5],
             "showgrid": False,
             "zeroline": False,
             "automargin": True,
@@ -229,9 +259,19 @@ def _lay_out(
         showlegend=False,
         dragmode=False,
         hovermode="closest",
-        height=_ROW_PX * divergence.layers + 220,
+        height=_ROW_PX * divergence.layers + 235,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
     )
+
+
+def _ticks(divergence: Divergence, columns: Sequence[Column]) -> dict[int, str]:
+    """What stands below the columns, by place: a label below every gap, and as many as fit."""
+    gaps, every = _gaps(columns), -(-len(columns) // _MOST_LABELS)
+    ticks = {place: f"no partner in A: {count:,}" for place, count in gaps.items()}
+    for column, place in zip(columns, _places(columns).values(), strict=True):
+        if place % every == 0 and all(abs(place - gap) >= every for gap in gaps):
+            ticks[place] = _tick(divergence, column)
+    return ticks
 
 
 def _grid(
@@ -240,14 +280,14 @@ def _grid(
     part: Part,
     shown: Callable[[float], float | None],
 ) -> dict[str, object]:
-    """x, y and z of a heatmap; nothing is drawn where `shown` gives None, or B has no column."""
-    at = {column.b_at: relative(column, part) for column in columns}
-    positions = range(columns[0].b_at, columns[-1].b_at + 1)
-    layers = range(divergence.layers)
+    """x, y and z of a heatmap; nothing is drawn where `shown` gives None, or in a gap."""
+    at = _places(columns)
+    by_place = {at[column.b_at]: relative(column, part) for column in columns}
+    places, layers = range(max(by_place) + 1), range(divergence.layers)
     return {
-        "x": list(positions),
+        "x": list(places),
         "y": list(layers),
-        "z": [[shown(at[x][y]) if x in at else None for x in positions] for y in layers],
+        "z": [[shown(by_place[x][y]) if x in by_place else None for x in places] for y in layers],
     }
 
 

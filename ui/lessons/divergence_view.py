@@ -89,7 +89,8 @@ def _pick(chart_key: str, token_key: str) -> None:
     """A cell was clicked: what `_show_cell` tells follows it."""
     event: Any = st.session_state[chart_key]
     for point in event["selection"]["points"][:1]:
-        st.session_state[token_key], st.session_state[_LAYER] = int(point["x"]), int(point["y"])
+        st.session_state[token_key] = int(point["customdata"][1]) - 1
+        st.session_state[_LAYER] = int(point["y"])
 
 
 def _show_cell(divergence: Divergence, columns: Sequence[Column], token_key: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from prefix_engine.lessons.engines import Count, Standing
+from prefix_engine.lessons.engines import Count, Rule, Source, Standing
 from prefix_engine.lessons.growth import Growth
 from prefix_engine.lessons.lens import Lens
 from ui.charts import Chart, legend, text_font
@@ -54,10 +54,10 @@ def engines_chart(counts: Sequence[Count], theme: Theme = "light") -> Chart:
 
 
 def rules_in_words(counts: Sequence[Count]) -> str:
-    """Each rule with what it supposes, its source, and who says so, as a Markdown list."""
+    """Each rule with what it supposes, its sources, and who says so, as a Markdown list."""
     return "\n".join(
         f"- **{rule.system}** {STANDING_MARK[rule.standing]} {rule.says} {rule.supposes}"
-        f" Source, {rule.standing}, read on {rule.read_on}: {rule.source}."
+        f" Source, {rule.standing}: {'; '.join(map(_linked, rule.sources))}{_read(rule)}."
         for rule in (one.rule for one in counts)
     )
 
@@ -75,6 +75,14 @@ def steps_table(growth: Growth) -> pd.DataFrame:
         },
         index=pd.Index(range(1, len(growth.steps) + 1), name="request"),
     )
+
+
+def _linked(source: Source) -> str:
+    return f"[{source.name}]({source.url})" if source.url else source.name
+
+
+def _read(rule: Rule) -> str:
+    return f" (stored copies read on {rule.read_on})" if any(s.url for s in rule.sources) else ""
 
 
 def _bars(names: Sequence[str], title: str | None, theme: Theme) -> go.Figure:

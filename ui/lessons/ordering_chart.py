@@ -13,12 +13,14 @@ from prefix_engine.lessons.ordering import Ordered, Orders
 from prefix_engine.lessons.parts import Stretch
 from prefix_engine.lessons.stream import Served
 from ui.charts import Chart, axis, legend, text_font
+from ui.lessons.trials import Series, add_series, trial_rows
 from ui.palette import ARM_COLOUR, CUT_GLYPH, FIRST_DIFFERENCE, INK, STATE_STYLE, Theme
 from ui.wording import milliseconds
 
 SHOWN = (State.REUSED, State.SAME_RECOMPUTED, State.DIFFERENT, State.NEW)
 PATTERN = {State.REUSED: "", State.SAME_RECOMPUTED: "/", State.DIFFERENT: ".", State.NEW: ""}
 BETWEEN_ORDERS = 0.8
+BESIDE = 0.14  # how far apart two series stand at one request or place
 WITH, WITHOUT = "with the cache", "without the cache"
 NAMES = ("this order", "suggested order")
 COLOUR = {NAMES[0]: ARM_COLOUR["control"], NAMES[1]: ARM_COLOUR["hit"], WITHOUT: ARM_COLOUR["cold"]}
@@ -85,19 +87,13 @@ def parts_chart(orders: Orders, theme: Theme = "light") -> Chart:
 
 
 def ttft_chart(orders: Orders, theme: Theme = "light") -> Chart:
-    """Each request's median time to first token, in both orders and without the cache."""
-    times = _times(orders)
+    """Each request's times to first token, in both orders and without the cache: a dot a run."""
     figure = go.Figure()
-    for name, seconds in times.items():
-        figure.add_scatter(
-            x=list(range(1, len(seconds) + 1)),
-            y=[one * 1e3 for one in seconds],
-            name=name,
-            mode="lines+markers",
-            line={"color": COLOUR[name], "dash": "dot" if name == WITHOUT else "solid"},
-            marker={"symbol": SYMBOL[name], "size": 12, "color": COLOUR[name]},
-            hovertemplate=f"request %{{x}}, {name}: %{{y:.1f}} ms<extra></extra>",
-        )
+    shown = _shown(orders)
+    for at, (series, ordered) in enumerate(shown):
+        offset = BESIDE * (at - (len(shown) - 1) / 2)
+        spots = [(n + offset, one) for n, one in enumerate(ordered.stream.requests, 1)]
+        add_series(figure, series, spots, upright=True)
     figure.update_layout(
         xaxis=axis("request", theme) | {"dtick": 1},
         yaxis=axis("time to first token, ms", theme) | {"rangemode": "tozero"},
@@ -106,19 +102,23 @@ def ttft_chart(orders: Orders, theme: Theme = "light") -> Chart:
         margin={"l": 8, "r": 16, "t": 8, "b": 8},
     )
     table = pd.DataFrame(
-        {name: [milliseconds(one) for one in seconds] for name, seconds in times.items()},
-        index=pd.Index(
-            [f"request {n}" for n in range(1, orders.arrangement.requests + 1)], name="median TTFT"
-        ),
-    )
+        [
+            {"request": f"{number}, {name}", **row}
+            for name, ordered in both_orders(orders).items()
+            for number, one in enumerate(ordered.stream.requests, 1)
+            for row in trial_rows(one)
+        ]
+    ).set_index("request")
     alt = "; ".join(
-        f"{name}: " + ", ".join(map(milliseconds, seconds)) for name, seconds in times.items()
+        f"{series.name}: "
+        + ", ".join(milliseconds(series.median_s(one)) for one in ordered.stream.requests)
+        for series, ordered in shown
     )
     return Chart(figure, f"Median time to first token of each request. {alt}.", table)
 
 
 def places_chart(orders: Orders, titles: Mapping[str, str], theme: Theme = "light") -> Chart:
-    """What request 2 reuses, and its time, with the moved part at each place from front to back."""
+    """What request 2 reuses, and its times, with the moved part at each place, front to back."""
     second = [place.stream.requests[1] for place in orders.places]
     numbers = list(range(1, len(second) + 1))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
@@ -139,21 +139,12 @@ def places_chart(orders: Orders, titles: Mapping[str, str], theme: Theme = "ligh
         row=1,
         col=1,
     )
-    for name, arm, symbol, seconds in (
-        (WITH, "hit", "circle", [one.ttft_median_s for one in second]),
-        (WITHOUT, "cold", "diamond-open", [one.cold_median_s for one in second]),
+    for side, series in (
+        (-1, Series(WITH, True, ARM_COLOUR["hit"], "circle")),
+        (1, Series(WITHOUT, False, ARM_COLOUR["cold"], "diamond-open")),
     ):
-        figure.add_scatter(
-            x=numbers,
-            y=[value * 1e3 for value in seconds],
-            name=name,
-            mode="lines+markers",
-            line={"color": ARM_COLOUR[arm], "dash": "dot" if arm == "cold" else "solid"},
-            marker={"symbol": symbol, "size": 12, "color": ARM_COLOUR[arm]},
-            hovertemplate=f"place %{{x}}, {name}: %{{y:.1f}} ms<extra></extra>",
-            row=2,
-            col=1,
-        )
+        spots = [(n + side * BESIDE / 2, one) for n, one in zip(numbers, second, strict=True)]
+        add_series(figure, series, spots, upright=True, row=2, col=1)
     title = titles[orders.moved]
     most = max(one.tokens for one in second)
     figure.update_xaxes(axis(None, theme), dtick=1, row=1, col=1)
@@ -223,12 +214,14 @@ def _add_state(figure: go.Figure, state: State, rows: Sequence[Row], theme: Them
     )
 
 
-def _times(orders: Orders) -> dict[str, list[float]]:
-    times = {
-        name: [one.ttft_median_s for one in ordered.stream.requests]
+def _shown(orders: Orders) -> list[tuple[Series, Ordered]]:
+    """What the chart of times shows, and whose requests; without the cache, the given order's."""
+    both = [
+        (Series(name, True, COLOUR[name], SYMBOL[name]), ordered)
         for name, ordered in both_orders(orders).items()
-    }
-    return times | {WITHOUT: [one.cold_median_s for one in orders.given.stream.requests]}
+    ]
+    without = Series(WITHOUT, False, COLOUR[WITHOUT], SYMBOL[WITHOUT])
+    return [*both, (without, orders.given)]
 
 
 def _reuse(served: Served) -> str:
@@ -260,13 +253,7 @@ def _place_table(orders: Orders, titles: Mapping[str, str]) -> pd.DataFrame:
     for number, place in enumerate(orders.places, 1):
         second = place.stream.requests[1]
         following = place.order[number:]
-        rows.append(
-            {
-                "place": number,
-                "stands before": titles[following[0]] if following else "nothing: it is last",
-                "reused": _reuse(second),
-                "TTFT": milliseconds(second.ttft_median_s),
-                "without the cache": milliseconds(second.cold_median_s),
-            }
-        )
+        before = f"before {titles[following[0]]}" if following else "last"
+        where = {"place": f"{number}, {before}: {_reuse(second)} reused"}
+        rows += [where | row for row in trial_rows(second)]
     return pd.DataFrame(rows).set_index("place")

@@ -7,6 +7,7 @@ from typing import Literal
 
 import streamlit as st
 
+from prefix_engine.lessons.ordering import Orders
 from prefix_engine.lessons.parts import Arrangement, Part, in_order, moved_to, prompts_of
 from ui.lessons.parts import MOST_REQUESTS, MOVED, REQUESTS, ROUNDS, load_parts, opening
 from ui.text import say
@@ -21,6 +22,10 @@ class OrderingInputs:
     arrangement: Arrangement
     moved: str
     rounds: int
+
+    def fits(self, orders: Orders) -> bool:
+        """Whether a result is one of these inputs, in however many rounds."""
+        return (orders.arrangement, orders.moved) == (self.arrangement, self.moved)
 
 
 def ask_for_order() -> OrderingInputs | None:

@@ -16,6 +16,7 @@ from prefix_engine.lessons.parts import (
     times_changed,
 )
 from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P
+from ui.lessons.trials import runs_in_words
 from ui.wording import milliseconds
 
 SHARES = (
@@ -25,6 +26,12 @@ SHARES = (
     (1.0, "Nearly all: more than 90%"),
 )
 """The answers to the prediction, each with the largest share that it stands for."""
+
+QUOTATION = (
+    "… put novel tokens as late as you can. A long fixed system prompt followed by the user's "
+    "question reuses the whole system prompt every time; the same content with a per-request id "
+    "pasted at the front reuses nothing."
+)
 
 MEANING = {
     frozenset({"system", "tools"}): "Both are instructions; their order seldom matters.",
@@ -42,12 +49,25 @@ MEANING = {
     " it; documents after it may be taken for a part of what the passenger wrote.",
     frozenset({"history", "question"}): "The question no longer answers the last turn: words like"
     ' "that price" lose what they point to, and the model may go on with the old turn.',
+    frozenset({"tools", "documents"}): "A text that stands right beside the list of tools may be"
+    " taken for a part of it: leave a heading before each of the two.",
+    frozenset({"tools", "history"}): "Tools before the conversation hold for all of it; after it"
+    " they read as new, or as something that the passenger wrote.",
+    frozenset({"date", "system"}): "Rules that speak of today need the date: the model still reads"
+    " it, but no longer on the other side of the rules.",
+    frozenset({"date", "tools"}): "They hardly speak of each other; a date that stands right after"
+    " the tools may be taken for a part of their list.",
+    frozenset({"date", "documents"}): "A date before the documents is that of the request; right"
+    " after them it may be taken for the date on which they were written.",
     frozenset({"date", "history"}): "A date after the conversation is the date of now; before it,"
     " it reads as the date on which the conversation began.",
     frozenset({"date", "question"}): 'Words like "tomorrow" need the date: after the question it'
     " is still read, but as a part of the question.",
 }
 """What may change in meaning where two parts change places."""
+
+UNKNOWN_MEANING = "What this changes in meaning is not known here: read both prompts and try them."
+"""The same, where nobody wrote it down; of the request id, `ID_ADVICE` is told instead."""
 
 LIMITS = (
     "**Whether the answers stay as good.** Another order is another prompt: the model may answer "
@@ -90,9 +110,11 @@ def speed_in_words(orders: Orders) -> str:
     if orders.given.order == orders.suggested.order:
         return ""
     given, suggested = orders.given.later_ttft_s, orders.suggested.later_ttft_s
+    runs = runs_in_words([*orders.given.later, *orders.suggested.later])
     medians = (
-        f"Median time to first token of the later requests: {milliseconds(median(given))} in this "
-        f"order, {milliseconds(median(suggested))} in the suggested one."
+        f"Each dot is one run, {runs} of each request; a bar is the median. "
+        f"Median over the later requests: {_median(orders.given)} in this order, "
+        f"{_median(orders.suggested)} in the suggested one."
     )
     test = orders.speed
     if test is None:
@@ -125,6 +147,15 @@ def at_the_front(orders: Orders, titles: Mapping[str, str]) -> str:
     )
 
 
+def places_in_words(orders: Orders) -> str:
+    """How often the times at each place were taken, and how to read the picture of them."""
+    runs = runs_in_words([place.stream.requests[1] for place in orders.places])
+    return (
+        f"Two requests for each place; the picture shows the second one, {runs} at each place. "
+        "Each dot is one run, a bar the median."
+    )
+
+
 def reasons(parts: Sequence[Part], arrangement: Arrangement) -> list[str]:
     """Why the suggested order is as it is: a line for each part, in that order."""
     steps = arrangement.requests - 1
@@ -137,7 +168,8 @@ def reasons(parts: Sequence[Part], arrangement: Arrangement) -> list[str]:
             why = "the same in all requests"
         if part.id == QUESTION:
             why += "; kept at the end, since a model answers what it reads last"
-        lines.append(f"**{part.title}**: {why}.")
+        advice = f" {part.advice}" if changed and part.advice else ""
+        lines.append(f"**{part.title}**: {why}.{advice}")
     return lines
 
 
@@ -145,9 +177,10 @@ def meaning_changes(orders: Orders, titles: Mapping[str, str]) -> list[str]:
     """What the model may now read otherwise, for each pair of parts that changed places."""
     pairs = swapped(orders.given.order, orders.suggested.order)
     warnings = [
-        f"**{titles[second]}** now stands before **{titles[first]}**. {MEANING[both]}"
+        f"**{titles[second]}** now stands before **{titles[first]}**. "
+        f"{MEANING.get(frozenset({first, second}), UNKNOWN_MEANING)}"
         for first, second in pairs
-        if (both := frozenset({first, second})) in MEANING
+        if "id" not in (first, second)
     ]
     if any("id" in pair for pair in pairs):
         warnings.append(f"**{titles['id']}** moved. {ID_ADVICE}")
@@ -157,10 +190,15 @@ def meaning_changes(orders: Orders, titles: Mapping[str, str]) -> list[str]:
 def outcome(orders: Orders, titles: Mapping[str, str]) -> tuple[bool, str]:
     """Whether reuse grew as the part moved back, and where moving it further gained nothing."""
     reused = [place.stream.requests[1].reused for place in orders.places]
+    tokens = orders.places[0].stream.requests[1].tokens
+    moved = titles[orders.moved]
     said = (
-        f"As {the(titles[orders.moved])} moved from the front to the back, request 2 reused "
-        f"{reused[0]} tokens at first and {reused[-1]} at last."
+        f"With {the(moved)} in front, request 2 reused {reused[0]} of {tokens} tokens, "
+        f"{_beyond(orders.places[0], moved)} of another part; with it at the back {reused[-1]}"
     )
+    system = titles.get("system", "")
+    whole = {one.state for one in orders.places[-1].stretches[1] if one.part == system}
+    said += f", {the(system)} whole among them." if whole == {State.REUSED} else "."
     if reused[-1] <= reused[0] or sorted(reused) != reused:
         return False, f"{said} Another part that changes cuts the prefix before it matters."
     enough = reused.index(reused[-1]) + 1
@@ -175,6 +213,20 @@ def outcome(orders: Orders, titles: Mapping[str, str]) -> tuple[bool, str]:
 def the(title: str) -> str:
     """A part's title inside a sentence: the request id."""
     return f"the {title.lower()}"
+
+
+def _beyond(ordered: Ordered, part: str) -> str:
+    """How many tokens request 2 reused that are neither of this part nor of the template."""
+    reused = sum(
+        one.tokens
+        for one in ordered.stretches[1]
+        if one.state is State.REUSED and one.part not in (part, TEMPLATE)
+    )
+    return f"{reused:,}" if reused else "none"
+
+
+def _median(ordered: Ordered) -> str:
+    return milliseconds(median(one.ttft_median_s for one in ordered.later))
 
 
 def _reuse(ordered: Ordered) -> str:

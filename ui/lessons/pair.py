@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 import streamlit as st
 
 from ui.lessons.splice_view import found_splices
@@ -14,32 +17,41 @@ _SHAPES = {
 }
 
 
-def ask_for_pair() -> tuple[str, str]:
-    """Show the editors and return A and B as they stand there."""
-    pairs = _pairs()
+@dataclass(frozen=True)
+class Pair:
+    """Two prompts, as they stand in the editors."""
+
+    a: str
+    b: str
+
+    @property
+    def key(self) -> str:
+        """Names the pair: another one gets a prediction of its own."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+
+def ask_for_pair() -> Pair:
+    """Show the editors; returns what stands in them."""
+    pairs = preset_pairs()
     chosen = st.selectbox("Preset", list(pairs), key="pair")
     left, right = st.columns(2)
+    preset = pairs[chosen]
     # editors of its own for each preset: a click right after the choice can't bring old text back
-    a, b = (
-        column.text_area(label, text, key=f"{label}: {chosen}", height=110)
-        for column, label, text in zip(
-            (left, right),
-            ("A: already in the cache", "B: arrives next"),
-            pairs[chosen],
-            strict=True,
-        )
+    return Pair(
+        left.text_area("A", preset.a, key=f"A: {chosen}", height=110),
+        right.text_area("B", preset.b, key=f"B: {chosen}", height=110),
     )
-    return a, b
 
 
-def _pairs() -> dict[str, tuple[str, str]]:
-    """A and B by title."""
+def preset_pairs() -> dict[str, Pair]:
+    """The pairs that the page offers, by title."""
     presets = {preset.id: preset for preset in load_presets()}
-    pairs = {title: (presets[name].a, presets[name].b) for name, title in _SHAPES.items()}
+    pairs = {title: Pair(presets[name].a, presets[name].b) for name, title in _SHAPES.items()}
     search = found_splices().result
     for index, what in (
         (search.changed, "a wrong cache changes the text"),
         (search.unchanged, "a wrong cache leaves the text as it is"),
     ):
-        pairs[f"Found by search: {what}"] = search.splices[index].a, search.splices[index].b
+        found = search.splices[index]
+        pairs[f"Found by search: {what}"] = Pair(found.a, found.b)
     return pairs

@@ -13,7 +13,7 @@ PARTS = Path(__file__).parents[2] / "assets" / "parts.json"
 
 MOVED = "id"
 REQUESTS = 4
-ROUNDS = 2
+ROUNDS = 3
 MOST_REQUESTS = 6
 
 

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
-from prefix_engine.lessons.heard import Eavesdropping
+from prefix_engine.lessons.heard import Eavesdropping, Probe
 from ui.charts import Chart, milliseconds_axis, text_font
 from ui.palette import ARM_COLOUR, Theme
 from ui.wording import milliseconds
 
+DISTURBED = "x-thin-open"
+
 
 def eavesdropping_chart(heard: Eavesdropping, theme: Theme = "light") -> Chart:
-    """A row for each question, a dot for each undisturbed probe; the one that was asked is told by
-    a star in its label."""
+    """A row for each question, a dot for each probe, × where the machine disturbed it; one that was
+    asked is told by a star, in its label too."""
     figure = go.Figure()
     questions = range(len(heard.questions))
     for question in questions:
-        asked = question == heard.secret
-        figure.add_scatter(
-            x=[seconds * 1e3 for seconds in heard.times_s(question)],
-            y=[question] * len(heard.times_s(question)),
-            mode="markers",
-            marker={
-                "symbol": "star" if asked else "circle",
-                "size": 13 if asked else 11,
-                "color": ARM_COLOUR["hit" if asked else "control"],
-                "opacity": 0.75,
-            },
-            hovertemplate=f"{label(heard, question)}: %{{x:.1f}} ms<extra></extra>",
-        )
+        probes = heard.counted(question)
+        sound = [probe for probe in probes if not heard.is_disturbed(probe)]
+        disturbed = [probe for probe in probes if heard.is_disturbed(probe)]
+        symbol = "star" if question in heard.asked else "circle"
+        _add_dots(figure, heard, question, sound, symbol)
+        _add_dots(figure, heard, question, disturbed, DISTURBED)
     figure.update_layout(
         xaxis=milliseconds_axis("time to first token, ms", theme),
         yaxis={
@@ -54,21 +51,50 @@ def eavesdropping_chart(heard: Eavesdropping, theme: Theme = "light") -> Chart:
 
 
 def label(heard: Eavesdropping, question: int) -> str:
-    """Question 1, and ★ at the one that was asked."""
-    return f"question {question + 1}" + (" ★" if question == heard.secret else "")
+    """Question 1, and ★ at one that was asked."""
+    return f"question {question + 1}" + (" ★" if question in heard.asked else "")
+
+
+def _add_dots(
+    figure: go.Figure, heard: Eavesdropping, question: int, probes: Sequence[Probe], symbol: str
+) -> None:
+    colour = ARM_COLOUR["hit" if question in heard.asked else "control"]
+    what = ", disturbed by the machine, left out" if symbol == DISTURBED else ""
+    figure.add_scatter(
+        x=[probe.ttft_s * 1e3 for probe in probes],
+        y=[question] * len(probes),
+        mode="markers",
+        marker={
+            "symbol": symbol,
+            "size": 13 if symbol == "star" else 11,
+            "color": colour,
+            "opacity": 0.75,
+            "line": {"width": 1.5, "color": colour},
+        },
+        hovertemplate=f"{label(heard, question)}{what}: %{{x:.1f}} ms<extra></extra>",
+    )
 
 
 def _table(heard: Eavesdropping) -> pd.DataFrame:
-    rows = []
-    for question in range(len(heard.questions)):
-        probes = [probe for probe in heard.probes if probe.question == question]
-        rows.append(
-            {
-                "question": label(heard, question),
-                "tokens": probes[0].tokens,
-                "reused": probes[0].reused,
-                "median TTFT": milliseconds(heard.median_s(question)),
-                "undisturbed probes": len(heard.times_s(question)),
-            }
-        )
-    return pd.DataFrame(rows).set_index("question")
+    return pd.DataFrame(
+        [_row(heard, question) for question in range(len(heard.questions))]
+    ).set_index("question")
+
+
+def _row(heard: Eavesdropping, question: int) -> dict[str, object]:
+    """In a room it is not told how much was found of a question: that would say more of what others
+    asked than whether it was this one."""
+    probes = heard.counted(question)
+    found: dict[str, object] = (
+        {"asked": "yes" if question in heard.asked else "no"}
+        if heard.secret is None
+        else {"reused": probes[0].reused}
+    )
+    sound = len(heard.times_s(question))
+    return {
+        "question": label(heard, question),
+        "tokens": probes[0].tokens,
+        **found,
+        "median TTFT": milliseconds(heard.median_s(question)),
+        "undisturbed probes": f"{sound} of {len(probes)}",
+    }

@@ -50,20 +50,12 @@ def show_splice(splice: Splice | None) -> None:
 
 
 def show_search() -> None:
-    """How often the wrong cache goes unnoticed, over all pairs that were tried."""
+    """What the wrong cache did to all pairs that were tried."""
     made = found_splices()
     search = made.result
-    of = len(search.splices)
-    say(
-        f"Of {of} pairs that differ in one word, the wrong cache kept the true first token in "
-        f"first place in {search.first_kept}, and all {REPLY_TOKENS} tokens of the text in "
-        f"{search.same_texts}; the median KL is {search.median_kl_nats:.3f} nats. It is not exact, "
-        "and often nobody sees it. That is why a wrong cache goes unnoticed, and why a right one "
-        "stops at the first difference.",
-        key="search",
-    )
+    say(search.sentence, key="search")
     st.caption(made_on(made.date, made.model, made.machine, recorded=True))
-    with st.expander(f"All {of} pairs"):
+    with st.expander(f"All {len(search.splices)} pairs"):
         for number, one in enumerate(search.splices, 1):
             st.markdown(
                 f"**{number}.** KL {one.kl_nats:.4f} nats, true first token at rank {one.rank}, "

@@ -10,9 +10,9 @@ import streamlit as st
 
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.lessons.sample_trace import sample_trace
-from prefix_engine.lessons.trace import BadTrace, Limits, read_trace
+from prefix_engine.lessons.trace import BLOCK_TOKENS, BadTrace, Limits, read_trace
 from prefix_engine.lessons.trace_curve import TraceCurve, ceiling_sentence, draw_curve
-from ui.chapter import show_chart
+from ui.chapter import show_chart, show_limits
 from ui.lessons.trace_chart import hit_chart
 from ui.progress import Progress
 from ui.server import server
@@ -23,6 +23,19 @@ if TYPE_CHECKING:
 
 MAX_MB = 5
 """No more than `server.maxUploadSize` in .streamlit/config.toml, which the server enforces."""
+LIMITS = (
+    "Nothing is measured: hits are calculated from the ids that the requests have in common. How "
+    "much sooner a first token would come is not in it.",
+    f"An id stands for a block of {BLOCK_TOKENS} tokens, and only whole blocks count. A cache with "
+    "smaller blocks would find more.",
+    "A trace has no replies. A server that keeps their KV too finds more in the next turn, and "
+    "needs more room.",
+    "The room is counted in blocks, nothing else: how many bytes a block takes depends on the "
+    "model, and room for requests still running, for weights and for copies on other machines is "
+    "left out.",
+    "Requests come one after the other, each stored at once. In a real server many run at the same "
+    "time, and a prefix can't be reused before it is computed.",
+)
 EXAMPLE, UPLOAD = "the example (simulated)", "a file of mine"
 KEPT = "trace-curve"
 
@@ -107,3 +120,4 @@ def show_curve(curve: TraceCurve, simulated: bool) -> None:
             "application/jsonl",
             key="trace-example",
         )
+    show_limits(LIMITS)

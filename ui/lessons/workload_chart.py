@@ -125,7 +125,7 @@ def saved_chart(stream: Stream, theme: Theme = "light") -> Chart:
             "saved so far": [milliseconds(saved) for saved in stream.saved_s],
         }
     ).set_index("request")
-    alt = f"Time saved so far grows to {stream.saved_s[-1]:.1f} s after {numbers[-1]} requests."
+    alt = f"Time saved so far: {stream.saved_s[-1]:.1f} s after {numbers[-1]} requests."
     return Chart(figure, alt, table)
 
 

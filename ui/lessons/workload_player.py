@@ -49,10 +49,11 @@ def show_requests(workload: Workload) -> None:
 
 
 def show_run(name: str, workload: Workload, found: Found[WorkloadRun], guess: Guess | None) -> None:
-    """The run so far as it was revealed; all that follows from it, once it is."""
+    """The run so far as it was revealed, what follows from all of it once it is, and its limits."""
     stream = found.result.stream
+    busy = stream.was_busy(found.measured.machine.threads)
     shown = play(name, workload, stream, guess)
-    show_figures(first_requests(stream, shown))
+    show_figures(first_requests(stream, shown), busy)
     for column, chart, key in zip(
         st.columns(2),
         (tokens_chart(stream, shown, page_theme()), times_chart(stream, shown, page_theme())),
@@ -63,13 +64,17 @@ def show_run(name: str, workload: Workload, found: Found[WorkloadRun], guess: Gu
             show_chart(chart, key)
     st.caption(
         "Left: what each prompt is made of. Right: every dot is one run, every bar a median; "
-        "× is a run that the machine disturbed, left out of the median."
+        "× is a run that the machine disturbed, left out of the median unless all were."
     )
     show_provenance(found)
-    if stream.was_busy(found.measured.machine.threads):
+    if busy:
         st.warning("The machine was busy with other work throughout: these times say little.")
     if shown == len(stream.requests):
-        show_whole(workload, found)
+        show_whole(workload, stream, busy)
+    else:
+        st.caption("Once all requests are shown, the run is held against the sentence above.")
+    show_limits(LIMITS)
+    offer_json(found, f"where_it_pays_{name}")
 
 
 def play(name: str, workload: Workload, stream: Stream, guess: Guess | None) -> int:
@@ -121,22 +126,22 @@ def show_last_guess(name: str, stream: Stream, shown: int) -> None:
         show_guess(Guess(answer), option(stream.requests[at].reused, stream.requests[at]))
 
 
-def show_figures(so_far: Stream) -> None:
+def show_figures(so_far: Stream, busy: bool) -> None:
+    saved = "Time saved so far"
     with st.container(horizontal=True):
         st.metric("Hit rate so far", f"{so_far.hit_rate:.0%}", border=True)
         st.metric(
             "Tokens computed so far", f"{so_far.prefilled:,} of {so_far.tokens:,}", border=True
         )
-        st.metric("Time saved so far", seconds(so_far.saved_s[-1]), border=True)
+        st.metric(
+            f"{saved} (disturbed)" if busy else saved, seconds(so_far.saved_s[-1]), border=True
+        )
 
 
-def show_whole(workload: Workload, found: Found[WorkloadRun]) -> None:
+def show_whole(workload: Workload, stream: Stream, busy: bool) -> None:
     """The whole stream: in a sentence, the savings adding up, and what that says."""
-    stream = found.result.stream
     st.header("All requests together")
     say(reuse_sentence(stream), key="reuse")
-    say(speed_sentence(stream), key="speed")
+    say(speed_sentence(stream, busy), key="speed")
     show_chart(saved_chart(stream, page_theme()), "saved")
-    show_outcome(*outcome(workload, stream))
-    show_limits(LIMITS)
-    offer_json(found, f"where_it_pays_{found.result.workload}")
+    show_outcome(*outcome(workload, stream, busy))

@@ -37,6 +37,32 @@ def test_where_b_has_no_column_nothing_is_drawn(divergence: Divergence) -> None:
     assert all(row[1] is None for row in different.z)
 
 
+def test_a_gap_is_one_column_that_says_how_many_tokens_it_stands_for() -> None:
+    columns = (
+        column(0, True, 0.0),
+        column(1, True, 0.0),
+        *(column(at, True, 0.5, 2) for at in (6, 7)),
+    )
+    tokens = tuple("abcdefgh")
+    moved = Divergence("a", "b", tokens, tokens, 2, 2, 2**-23, columns, columns)
+    figure = divergence_chart(moved, columns, "keys", cell=(1, 6)).figure
+    ticks = dict(zip(figure.layout.xaxis.tickvals, figure.layout.xaxis.ticktext, strict=True))
+    assert ticks == {0: "a ✓", 1: "b ✓", 2: "no partner in A: 4", 3: "g ↻", 4: "h ↻"}
+    _, different = figure.select_traces({"type": "heatmap"})
+    assert list(different.x) == [0, 1, 2, 3, 4]
+    assert all(row[2] is None for row in different.z)
+    *frames, cut = figure.layout.shapes
+    assert {(frame.x0, frame.x1) for frame in frames} == {(2.5, 3.5)}
+    assert cut.x0 == 1.5
+
+
+def test_many_columns_share_few_labels() -> None:
+    columns = tuple(column(at, True, 0.0) for at in range(32))
+    many = Divergence("a", "b", tuple("x" * 32), tuple("x" * 32), 32, 2, 2**-23, columns, ())
+    places = divergence_chart(many, columns, "keys").figure.layout.xaxis.tickvals
+    assert list(places) == list(range(0, 32, 2))
+
+
 def test_every_cell_can_be_clicked(divergence: Divergence) -> None:
     figure = divergence_chart(divergence, divergence.by_position, "keys").figure
     targets = next(figure.select_traces({"mode": "markers"}))

@@ -1,0 +1,316 @@
+"""The page of a room, without a browser: what a host and what a member sees, keeps and may do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
+
+from prefix_engine.engine import Engine
+from prefix_engine.room import EVERYTHING, NOTHING, UNJOINED_S, Board, Room, RoomRequest
+from tests.tiny_engine import tiny_cache, tiny_engine
+from ui import board, room_chart
+from ui.charts import Chart
+from ui.room_links import PASS, RoomPass
+from ui.server import Server, server
+
+PAGE = Path(__file__).parents[2] / "pages/room.py"
+TIMEOUT_S = 60
+REVEAL = "Reveal what was reused, and the times"
+SHOW = "Show the questions to everybody"
+QUESTION = "Is <b>it</b> **open**?"
+
+
+@pytest.fixture(autouse=True)
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The one of the server, which is there before anybody comes."""
+    made, loaded = tiny_engine(), Event()
+
+    def load(server: Server) -> None:
+        server.status = made
+        loaded.set()
+
+    monkeypatch.setattr(Server, "_load", load)
+    st.cache_resource.clear()
+    server()
+    assert loaded.wait(TIMEOUT_S)
+    yield made
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def room(engine: Engine) -> Room:
+    return server().rooms.open("Answer briefly.", engine, "the host")
+
+
+def visit(**query: str) -> AppTest:
+    """One more visitor, who comes by a link."""
+    app = AppTest.from_file(PAGE, default_timeout=TIMEOUT_S)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    assert not app.exception
+    return app
+
+
+def host_of(room: Room) -> AppTest:
+    return visit(room=room.code, host=room.host_key)
+
+
+def come_back(app: AppTest) -> AppTest:
+    """To this page from another, which leaves the address without a query."""
+    app.query_params.clear()
+    return app.run()
+
+
+def ask(app: AppTest, question: str, prediction: str) -> AppTest:
+    app.text_area(key="question").set_value(question)
+    app.radio(key="prediction").set_value(prediction)
+    app.run()
+    app.button(key="run").click().run()
+    assert not app.exception
+    return app
+
+
+def button(app: AppTest, label: str) -> Button:
+    return next(one for one in app.button if one.label == label)
+
+
+def toggle(app: AppTest, label: str) -> bool:
+    return bool(next(one for one in app.toggle if one.label == label).value)
+
+
+def switch(app: AppTest, label: str) -> None:
+    one = next(one for one in app.toggle if one.label == label)
+    one.set_value(not one.value).run()
+    assert not app.exception
+
+
+def words(app: AppTest) -> str:
+    """All that the page shows and knows of itself, as text."""
+    shown = [*app.text, *app.caption, *app.markdown, *app.code, *app.dataframe, *app.table]
+    metrics = [f"{one.label}: {one.value}" for one in app.metric]
+    return "\n".join([*(str(one.value) for one in shown), *metrics])
+
+
+def charts(app: AppTest) -> int:
+    return len(app.get("plotly_chart"))
+
+
+def is_host(app: AppTest) -> bool:
+    return bool(app.toggle) and "Code of this room" in words(app)
+
+
+def test_the_questions_are_the_hosts_until_they_are_shown(room: Room) -> None:
+    host, member = host_of(room), visit(room=room.code)
+    ask(visit(room=room.code), QUESTION, NOTHING)
+    assert QUESTION in words(host.run())
+    assert QUESTION not in words(member.run())
+    switch(host, SHOW)
+    assert QUESTION in words(member.run())
+    switch(host, SHOW)
+    assert QUESTION not in words(member.run())
+
+
+def test_predictions_are_tallied_and_figures_hidden_until_the_reveal(room: Room) -> None:
+    host, member = host_of(room), visit(room=room.code)
+    ask(member, "Open today?", NOTHING)
+    other = ask(visit(room=room.code), "Open today?", EVERYTHING)
+    assert "number 2. What it reused is revealed by the host" in words(other)
+    for app in host.run(), member.run():
+        assert "tokens saved: ?" in words(app) and "hit rate: ?" in words(app)
+        assert "2 asked. What was reused is revealed by the host." in words(app)
+        assert charts(app) == 1, "the tally"
+        assert "right" not in words(app)
+    switch(host, REVEAL)
+    reused = room.board.requests[1].reused
+    assert f"{reused:,} of {reused + 1:,} tokens reused" in words(other.run())
+    assert f"tokens saved: {reused:,}" in words(member.run())
+    assert (charts(host), charts(member)) == (3, 2), "the tree is the host's"
+
+
+def test_a_member_never_gets_the_key(room: Room) -> None:
+    host, member = host_of(room), visit(room=room.code)
+    link, own_link = (one.value for one in host.code)
+    assert room.host_key in own_link and room.host_key not in link and room.code in link
+    ask(member, "Open?", NOTHING)
+    switch(host, REVEAL)
+    switch(host, SHOW)
+    member.run()
+    assert room.host_key not in words(member)
+    kept = member.session_state[PASS]
+    assert kept == RoomPass(room.code, None)
+
+
+def test_the_key_leaves_the_address_and_stays_in_the_session(room: Room) -> None:
+    host = host_of(room)
+    assert is_host(host)
+    assert dict(host.query_params) == {"room": room.code}
+    assert host.session_state[PASS] == RoomPass(room.code, room.host_key)
+    assert is_host(host.run())
+
+
+@pytest.mark.parametrize("wrong", ["", "wrong", "é"])
+def test_a_wrong_key_makes_no_host(room: Room, wrong: str) -> None:
+    member = visit(room=room.code, host=wrong)
+    assert not is_host(member) and member.text_area(key="question")
+    assert dict(member.query_params) == {"room": room.code}
+
+
+def test_host_and_member_come_back_from_other_pages(room: Room) -> None:
+    host, member = host_of(room), visit(room=room.code.lower())
+    assert is_host(come_back(host))
+    assert come_back(member).text_area(key="question")
+    button(member, "Leave the room").click().run()
+    assert [one.label for one in member.text_input] == ["Code on the projector"]
+    assert come_back(member).text_input
+
+
+def test_two_tabs_of_the_host_do_not_undo_each_other(room: Room) -> None:
+    one, other = host_of(room), host_of(room)
+    switch(one, REVEAL)
+    other.run()
+    assert room.board.revealed and toggle(other, REVEAL)
+    switch(other, SHOW)
+    switch(other, REVEAL)
+    one.run()
+    assert (room.board.revealed, room.board.prompts_shown) == (False, True)
+    assert (toggle(one, REVEAL), toggle(one, SHOW)) == (False, True)
+
+
+def test_what_a_tab_sends_before_it_heard_of_a_change_does_not_undo_it(room: Room) -> None:
+    one, other = host_of(room), host_of(room)
+    before = other._tree.get_widget_states()
+    switch(one, REVEAL)
+    other.run()
+    other._run(before)
+    assert not other.exception
+    assert room.board.revealed and toggle(other, REVEAL)
+
+
+def test_a_room_is_opened_and_ended_at_the_door() -> None:
+    app = visit()
+    app.text_area[0].set_value("Be brief.")
+    button(app, "Open").click().run()
+    assert is_host(app)
+    assert f"within {UNJOINED_S / 60:.0f} minutes" in words(app)
+    room = server().rooms.find(app.query_params["room"])
+    visit(room=room.code)
+    assert "Nobody has joined yet" not in words(app.run())
+    button(app, "End it now").click().run()
+    assert room.ended and button(app, "Open")
+    assert app.session_state[PASS] is None
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [("Join", "There is no room 'NOROOM'"), ("Open", "The system prompt is empty")],
+)
+def test_a_refusal_leaves_the_door_open(label: str, told: str) -> None:
+    app = visit()
+    app.text_input[0].set_value("NOROOM")
+    app.text_area[0].set_value(" ")
+    button(app, label).click().run()
+    assert not app.exception
+    assert told in words(app)
+    assert button(app, "Open") and button(app, "Join")
+
+
+def test_who_comes_to_a_room_that_has_ended_is_told_and_stands_at_the_door(room: Room) -> None:
+    member = visit(room=room.code)
+    room.end(room.host_key)
+    member.run()
+    assert "it has ended, or never was" in words(member)
+    assert button(member, "Join") and member.session_state[PASS] is None
+
+
+def test_a_refused_question_leaves_the_board(room: Room) -> None:
+    member = ask(visit(room=room.code), "long " * 190, NOTHING)
+    assert "the limit is 600" in words(member)
+    assert "who asked: 0" in words(member) and button(member, "Leave the room")
+
+
+def test_who_only_looks_on_is_not_counted(room: Room) -> None:
+    visit(room=room.code)
+    member = visit(room=room.code)
+    assert "who asked: 0" in words(member)
+    assert "who asked: 1" in words(ask(member, "Open?", NOTHING))
+
+
+def test_figures_are_drawn_once_for_all_who_look_on(
+    engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def counted(name: str) -> Callable[..., Chart]:
+        draw: Callable[..., Chart] = getattr(room_chart, name)
+
+        def draw_and_note(*args: Any) -> Chart:
+            drawn.append(name)
+            return draw(*args)
+
+        return draw_and_note
+
+    for name in ("tally_chart", "times_chart", "tree_chart"):
+        monkeypatch.setattr(board, name, counted(name))
+    room.ask(engine, "ann", "Why?")
+    room.reveal(room.host_key)
+    for app in [visit(room=room.code) for _ in range(3)] + [host_of(room)]:
+        app.run()
+    assert sorted(drawn) == ["tally_chart", "times_chart", "tree_chart"]
+    room.ask(engine, "ann", "How?")
+    host_of(room)
+    assert len(drawn) == 6
+
+
+def made(number: int, reused: int, ttft_s: float, share: float = 1.0) -> RoomRequest:
+    """A request that got this share of the processors."""
+    return RoomRequest(number, "Why?", None, 100, reused, ttft_s, share, False, True)
+
+
+@pytest.mark.parametrize(
+    ("requests", "told"),
+    [
+        ((made(1, 0, 0.2),), "No request has been a hit yet."),
+        (
+            (made(1, 0, 0.2), made(2, 90, 0.02)),
+            "The first request took 200 ms to its first token, a later one 20.0 ms (median of 1).",
+        ),
+        (
+            (made(1, 0, 0.9, 0.1), made(2, 90, 0.02)),
+            "There is no first time to compare with: the machine disturbed each cold request. "
+            "Disturbed by the machine, and left out of the times: 1.",
+        ),
+        (
+            (made(1, 0, 0.9, 0.1), made(2, 90, 0.02), made(3, 0, 0.2)),
+            "Request 3, which was cold, took 200 ms to its first token, a later one 20.0 ms",
+        ),
+    ],
+)
+def test_the_headline_compares_only_what_was_not_disturbed(
+    requests: tuple[RoomRequest, ...], told: str
+) -> None:
+    shown = Board("ABCDEF", "", requests=requests, revealed=True)
+    assert told in board.headline(shown)
+
+
+def test_disturbed_requests_are_drawn_apart() -> None:
+    requests = made(1, 0, 0.9, 0.1), made(2, 90, 0.02), made(3, 0, 0.2)
+    chart = room_chart.times_chart(Board("ABCDEF", "", requests=requests, revealed=True))
+    drawn = {trace.name: list(trace.x) for trace in chart.figure.data}
+    assert drawn == {"nothing reused": [3], "hit": [2], "disturbed by the machine": [1]}
+    assert list(chart.table["disturbed"]) == ["yes", "no", "no"]
+
+
+def test_it_is_told_what_a_full_cache_did_not_store(room: Room) -> None:
+    full = tiny_engine(tiny_cache(budget_tokens=4))
+    room.ask(full, "ann", "Why?")
+    assert "1 request was not stored: the cache is full." in words(visit(room=room.code))
+    room.ask(full, "ann", "Why?")
+    assert "2 requests were not stored: the cache is full." in words(visit(room=room.code))
