@@ -109,7 +109,7 @@ def show(found: Found[WhyItStops], guess: Guess) -> None:
         show_guess(guess, verdict.answer)
     for sentence in (verdict.before, *verdict.layer_0):
         say(sentence)
-    show_divergence(divergence, key=found.measured.date)
+    show_divergence(divergence, key=f"{Pair(*found.result.pair).key}-{found.measured.date}")
     show_splice(found.result.splice)
     show_search()
     show_outcome(verdict.held, verdict.outcome)

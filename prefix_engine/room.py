@@ -287,6 +287,10 @@ class Room:
             for node in nodes
         )
 
+    def namespace_of(self, visitor: str) -> str:
+        """Where this visitor's requests go now. Raises `NoRoom` if the room has ended."""
+        return self._namespace(visitor)[1]
+
     def prompt(self, question: str) -> Prompt:
         """What is sent for a question: the room's system prompt, then the question."""
         return Message("system", self.system), Message("user", question)

@@ -96,6 +96,7 @@ def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browse
         page.get_by_label(f"Guess {number}").press("Control+Enter")
     page.get_by_role("button", name=re.compile("^Listen")).click(timeout=LOAD_MS)
     expect(page.get_by_text("With a salt of your own")).to_be_visible(timeout=RUN_MS)
+    check_looks(page)
     # the pharmacy's two tables stay closed
     for number, asked in ((0, ["no", "yes"]), (1, ["no", "no"])):
         page.get_by_text("The same as a table").nth(2 + number).click()
@@ -104,4 +105,3 @@ def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browse
         for row, expected in zip(rows.all(), asked, strict=True):
             expect(row).to_contain_text(expected)
     assert not page.evaluate("document.querySelector('.stApp b.planted')")
-    check_looks(page)

@@ -36,7 +36,8 @@ def reveal(page: Page) -> None:
 def run(page: Page) -> None:
     page.get_by_role("button", name=re.compile("^Run it here")).click()
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
-    expect(page.locator(".js-plotly-plot")).to_be_visible()
+    # a map that was there before goes only when the page has run
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)
 
 
 def type_pair(page: Page, a: str, b: str) -> None:
@@ -47,8 +48,13 @@ def type_pair(page: Page, a: str, b: str) -> None:
 
 
 def choose(page: Page, title: str) -> None:
+    editor = page.get_by_role("textbox", name="A", exact=True)
+    before = editor.input_value()
     page.get_by_label("Preset").click()
     page.get_by_role("option", name=title).click()
+    # each pair has buttons of its own: those of the last one go only when the page has run
+    expect(editor).not_to_have_value(before)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
 
 
 def contrasts(page: Page) -> dict[str, float]:

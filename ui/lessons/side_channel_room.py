@@ -54,7 +54,7 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
             name,
             measure(
                 lambda watch: listen_and_salt(
-                    ready, _namespace(room), room.system, guesses, ROUNDS, watch
+                    ready, room.namespace_of(visitor()), room.system, guesses, ROUNDS, watch
                 ),
                 ready,
             ),
@@ -100,9 +100,3 @@ def _room() -> Room | None:
         return server().rooms.find(own.code)
     except NoRoom:
         return None
-
-
-def _namespace(room: Room) -> str:
-    """Where this session's requests to the room go; a salted one's name begins with the shared."""
-    shared = min(tuple(room.namespaces), key=len)
-    return f"{shared}-{visitor()}" if room.board.salted else shared
