@@ -32,6 +32,7 @@ from ui.chapter import (
     offer_json,
     open_page,
     run_button,
+    say_it_waits,
     show_chart,
     show_guess,
     show_limits,
@@ -97,8 +98,8 @@ def predict_then_reveal(engine: Engine | None) -> None:
         st.info("These requests were not run yet with this budget and pin: run them here.")
     elif guess is not None:
         show_result(found, guess)
-    elif not found.recorded:
-        st.info("The run is done. Predict above, or show it without guessing.")
+    else:
+        say_it_waits(found)
 
 
 def grow_plan(engine: Engine, plan: Plan, watch: Watch) -> Growth:

@@ -17,6 +17,7 @@ from ui.chapter import (
     offer_json,
     open_page,
     run_button,
+    say_it_waits,
     show_chart,
     show_guess,
     show_limits,
@@ -75,6 +76,8 @@ def main() -> None:
         st.info(unmeasured(users, found.result))
     if guess is not None or not found.recorded:
         show_result(found, guess)
+    else:
+        say_it_waits(found)
 
 
 def ask_for_crowd() -> tuple[int, int]:

@@ -16,6 +16,7 @@ from ui.chapter import (
     offer_json,
     open_page,
     run_button,
+    say_it_waits,
     show_chart,
     show_guess,
     show_limits,
@@ -82,6 +83,8 @@ def show(guess: Guess | None, found: Found[Orders] | None) -> None:
         st.info("This order has not been measured yet: run it here.")
     elif guess is not None or not found.recorded:
         show_result(found, guess)
+    else:
+        say_it_waits(found)
 
 
 def show_result(found: Found[Orders], guess: Guess | None) -> None:

@@ -14,6 +14,7 @@ from ui.chapter import (
     offer_json,
     open_page,
     run_button,
+    say_it_waits,
     show_chart,
     show_guess,
     show_limits,
@@ -66,8 +67,6 @@ def main() -> None:
         "Will time to first token tell you which of the four she asked?",
         (TELL, DO_NOT_TELL),
     )
-    if guess is None:
-        return
     if run_button(engine) and engine is not None:
         from prefix_engine.lessons.eavesdrop import open_and_close
 
@@ -80,6 +79,9 @@ def main() -> None:
         )
         st.rerun()
     found = kept_or_recorded(NAME, SideChannel)
+    if guess is None:
+        say_it_waits(found)
+        return
     show_guess(guess, TELL if found.result.shared.betrayed else DO_NOT_TELL)
     say(found.result.sentence, "headline")
     show_provenance(found)

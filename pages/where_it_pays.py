@@ -10,7 +10,13 @@ import streamlit as st
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.lessons.workload_verdict import options
 from prefix_engine.lessons.workloads import Workload, WorkloadRun, load_workloads, run_workload
-from ui.chapter import ask_to_predict, measure, open_page, run_button
+from ui.chapter import (
+    ask_to_predict,
+    measure,
+    open_page,
+    run_button,
+    say_it_waits,
+)
 from ui.lessons.trace_replay import show_trace
 from ui.lessons.workload_player import SLIDER_WIDTH, reveal_all, show_requests, show_run
 from ui.lessons.workload_runs import find_run, keep_run
@@ -74,6 +80,8 @@ def serve_workload(engine: Engine | None) -> None:
         st.info("This workload was not run yet: run it here.")
     elif guess is not None or not found.recorded:
         show_run(name, workload, found, guess)
+    else:
+        say_it_waits(found)
 
 
 def run_here(

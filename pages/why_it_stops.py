@@ -22,6 +22,7 @@ from ui.chapter import (
     offer_json,
     open_page,
     run_button,
+    say_it_waits,
     show_guess,
     show_limits,
     show_outcome,
@@ -80,10 +81,8 @@ def predict_then_reveal(engine: Engine | None, pair: Pair) -> None:
         st.info("These prompts were not computed yet: press Run it here.")
     elif guess is not None:
         show(found, guess)
-    elif found.recorded:
-        st.info("A recorded run waits: predict above, or show it without guessing.")
     else:
-        st.info("The run is done. Predict above, or show it without guessing.")
+        say_it_waits(found)
 
 
 def run_here(engine: Engine, pair: Pair, watch: Watch) -> WhyItStopsRuns:

@@ -141,6 +141,12 @@ def _recording(name: str, kind: Any) -> Measured[Any]:
     return from_json((FOLDER / f"{name}.json").read_bytes(), kind)
 
 
+def say_it_waits(found: Found[Any]) -> None:
+    """In place of a result that opens with the learner's prediction."""
+    made = "A recorded run waits" if found.recorded else "The run is done"
+    st.info(f"{made}: predict above, or show it without guessing.")
+
+
 def show_provenance(found: Found[Any]) -> None:
     """When, where and by which model it was measured."""
     made = found.measured

@@ -80,8 +80,8 @@ class Served:
 
 @dataclass(frozen=True)
 class Stream:
-    """A stream as it was served. `evicted_tokens` were evicted meanwhile, by this stream or by
-    whoever else used the cache: where there are any, requests may reuse less than they share."""
+    """A stream as it was served. `evicted_tokens` had to go for what this stream stored: where
+    there are any, requests may reuse less than they share."""
 
     requests: tuple[Served, ...]
     block_size: int = 1
@@ -138,7 +138,7 @@ def reuse_sentence(stream: Stream) -> str:
     if stream.refused:
         told += f" The cache had no room to store {_listed(stream.refused)}."
     if stream.evicted_tokens:
-        told += f" Meanwhile {stream.evicted_tokens:,} tokens were evicted from the cache."
+        told += f" {stream.evicted_tokens:,} tokens were evicted to store others."
     return told
 
 

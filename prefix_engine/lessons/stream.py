@@ -57,14 +57,14 @@ def serve(
     The warm-up computes the longest request without the cache and with it. Without `namespace_of`
     all requests share. What each reuses is checked against the rule. All that was stored is dropped
     again, whatever happens. Raises `EmptyPrompt`, `PromptTooLong` and `TextError` before anything
-    is computed, then `WrongReuse` and what the watch raises.
+    is computed, then `WrongReuse`, `NoRoomNow` if others needed the room, and what the watch raises.
     """
     if rounds < 1:
         raise ValueError(f"a stream is served in at least 1 round, not {rounds}")
     ids = [_checked_ids(engine, one) for one in asked]
     dice = random.Random(seed)
     progress = _Progress(watch or Watch(), of=2 * rounds * len(asked) + 2)
-    evicted_before = engine.cache.stats.evicted_tokens
+    evicted_tokens = 0
     if asked:
         longest = max(zip(asked, ids, strict=True), key=lambda pair: len(pair[1]))
         with _opened(engine, namespace_of, dice, progress) as warm_up:
@@ -75,6 +75,7 @@ def serve(
             for request, tokens, made in zip(asked, ids, pairs, strict=True):
                 name = f"Round {number} of {rounds}, {request.name}"
                 made.append(one_round.serve(request, tokens, number, name))
+            evicted_tokens += one_round.evicted_tokens
     timed = tuple(trial for made in pairs for pair in made for trial in pair.trials)
     return Stream(
         requests=tuple(
@@ -82,7 +83,7 @@ def serve(
             for request, tokens, made in zip(asked, ids, pairs, strict=True)
         ),
         block_size=engine.cache.block_size,
-        evicted_tokens=engine.cache.stats.evicted_tokens - evicted_before,
+        evicted_tokens=evicted_tokens,
     )
 
 
@@ -143,6 +144,8 @@ class _Round:
         self._name = f"stream-{uuid.uuid4().hex}"
         self._stored: dict[str, list[Ids]] = {}
         self._evicted_before = engine.cache.stats.evicted_tokens
+        self.evicted_tokens = 0
+        """By what this round stored; others can store, and so evict, only between its turns."""
 
     def serve(self, request: Asked, ids: Ids, number: int, name: str) -> _Pair:
         """Compute one request with the cache and without it, in random order."""
@@ -164,23 +167,33 @@ class _Round:
         with_cache = arm is Arm.HIT
         how = "with the cache" if with_cache else "without it"
         with self._progress.trial(f"{name}, {how}"):
-            return self._engine.prefill(
+            before = self._engine.cache.stats.evicted_tokens
+            made = self._engine.prefill(
                 request.prompt,
                 namespace=namespace,
                 read=with_cache,
                 store=with_cache,
                 on_step=self._progress.on_step,
             )
+            self.evicted_tokens += self._engine.cache.stats.evicted_tokens - before
+            return made
 
     def _check_reuse(self, request: Asked, prefill: Prefill, shared: int) -> None:
-        """Exactly what the rule says; once something was evicted, no more than that."""
+        """Exactly what the rule says; once the stream itself evicted some, no more than that."""
+        from prefix_engine.trials import NoRoomNow, WrongReuse  # torch, as the engine has by now
+
         block = self._engine.cache.block_size
         expected = reusable(shared, len(prefill.ids), block)
-        evicted = self._engine.cache.stats.evicted_tokens > self._evicted_before
+        if prefill.reused == expected:
+            return
         fewer = prefill.reused < expected and prefill.reused % block == 0
-        if not (prefill.reused == expected or (evicted and fewer)):
-            from prefix_engine.trials import WrongReuse  # brings torch, as the engine has by now
-
+        evicted = self._engine.cache.stats.evicted_tokens - self._evicted_before
+        if fewer and evicted > self.evicted_tokens:
+            raise NoRoomNow(
+                "Others needed the room that these requests had in the cache, so what they reuse "
+                "can't be told. Nothing is lost: run it again in a minute."
+            )
+        if not (fewer and evicted):
             raise WrongReuse(
                 f'"{request.name}" reused {prefill.reused} tokens where the rule says {expected}.'
             )

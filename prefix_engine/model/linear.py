@@ -13,6 +13,7 @@ private to PyTorch, so they are tried before they are used. SmolLM2's layers, tw
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -51,7 +52,10 @@ def int8(weight: Tensor) -> Linear:
     in each call, by the largest number in it."""
     scales = (weight.abs().amax(dim=1).double() / 127).clamp_min(torch.finfo(torch.float32).tiny)
     zeros = torch.zeros(len(weight), dtype=torch.long)
-    rounded = torch.quantize_per_channel(weight.float(), scales, zeros, 0, torch.qint8)
+    with warnings.catch_warnings():
+        # a later PyTorch will drop it; the one that requirements.txt pins has it
+        warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
+        rounded = torch.quantize_per_channel(weight.float(), scales, zeros, 0, torch.qint8)
     layout = torch.ops.quantized.linear_prepack(rounded, None)
     multiply = torch.ops.quantized.linear_dynamic
     # the reduced range keeps sums of two products within 16 bits, where AVX2 would cut them off

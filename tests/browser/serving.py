@@ -83,7 +83,7 @@ def violations(page: Page) -> list[str]:
     return found
 
 
-def check_looks(page: Page, widths: tuple[int, ...] = (390, 1280)) -> None:
+def check_looks(page: Page, widths: tuple[int, ...] = (390, 1920)) -> None:
     """Whether the page as it stands is accessible, and fits without scrolling sideways."""
     height = (page.viewport_size or {"height": 844})["height"]
     for width in widths:

@@ -82,7 +82,7 @@ def test_every_state_is_accessible_and_fits(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     page.set_viewport_size({"width": 390, "height": 900})
     expect(run_button(page)).to_be_enabled(timeout=LOAD_MS)
-    check_looks(page, (390, 1920))
+    check_looks(page)
     reveal(page)
     expect(page.locator(".js-plotly-plot")).to_have_count(2, timeout=LOAD_MS)
     for heading in page.locator("details > summary").all():
@@ -92,4 +92,4 @@ def test_every_state_is_accessible_and_fits(page: Page, scheme: str) -> None:
         edge = page.locator(".fd-tree").evaluate("one => one.getBoundingClientRect().right")
         for box in page.locator(".fd-tree-box").all():
             assert box.evaluate("one => one.getBoundingClientRect().right") <= edge + 1
-    check_looks(page, (390, 1920))
+    check_looks(page)

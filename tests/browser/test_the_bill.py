@@ -53,11 +53,11 @@ def test_every_state_is_accessible_and_fits(page: Page, scheme: str) -> None:
     skip = page.get_by_role("button", name="Show without guessing")
     expect(skip).to_be_visible(timeout=LOAD_MS)
     expect(page.get_by_text("●").first).to_be_visible(timeout=LOAD_MS)
-    check_looks(page, (390, 1920))
+    check_looks(page)
     skip.click()
     for name in ("The same as a table", "The rule, fact by fact", "What this does not show"):
         page.get_by_text(name, exact=True).click(timeout=LOAD_MS)
     expect(page.get_by_text("Only the price is tested here.")).to_be_visible(timeout=LOAD_MS)
     expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=LOAD_MS)
     expect(page.get_by_text("minimum length").first).to_be_visible(timeout=LOAD_MS)
-    check_looks(page, (390, 1920))
+    check_looks(page)

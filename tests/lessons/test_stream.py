@@ -24,7 +24,7 @@ from prefix_engine.lessons.served import (
 )
 from prefix_engine.lessons.stream import Asked, _Pair, _served_trial, serve
 from prefix_engine.stopwatch import Timing
-from prefix_engine.trials import WrongReuse
+from prefix_engine.trials import NoRoomNow, WrongReuse
 from prefix_engine.watch import Watch
 from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
 
@@ -135,6 +135,19 @@ def test_eviction_may_take_reuse_away_and_is_recorded() -> None:
     assert [(one.shared, one.reused) for one in stream.requests] == [(0, 0), (0, 0), (50, 0)]
     assert stream.evicted_tokens == 100
     assert "100 tokens were evicted" in reuse_sentence(stream)
+
+
+def test_where_others_need_the_room_nothing_is_told_of_reuse() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=60))
+    others = iter("abcdefghijklmnopqrstuvwxyz")
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        engine.prefill(next(others) * 50, namespace="another visitor's")
+        yield
+
+    with pytest.raises(NoRoomNow, match="run it again"):
+        serve(engine, REQUESTS, rounds=1, watch=Watch(turn=turn))
 
 
 # ---- order, turns, stopping
