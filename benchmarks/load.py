@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from websockets.exceptions import WebSocketException
 
 from benchmarks.common.memory_limit import memory_limit
-from benchmarks.common.serving import serve
+from benchmarks.common.serving import Served, serve
 from benchmarks.common.session import finished, painted, shows, visit
 
 T = TypeVar("T")
@@ -71,8 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"The model was never loaded: {type(error).__name__} {error}")
             return 1
         print(f"Model loaded {loaded_s:.1f} s after the first visit")
+        _tell_memory(served)
         visits, wrong = asyncio.run(open_pages(served.port, options))
         _tell_visits(visits)
+        _tell_memory(served)
         presses: list[Press] = []
         if options.press:
             presses, more = asyncio.run(press_run(served.port, options))
@@ -81,11 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if served.process.poll() is not None:
             wrong.append("the server was killed: its memory went over the limit")
         else:
-            print(
-                f"Resident memory: {served.resident_bytes / 1e6:,.0f} MB now, "
-                f"{served.peak_bytes / 1e6:,.0f} at most; "
-                f"{limit.peak_bytes() / 1e6:,.0f} at most counted against the limit"
-            )
+            _tell_memory(served)
+            print(f"  at most {limit.peak_bytes() / 1e6:,.0f} MB counted against the limit")
     print(f"Errors: {len(wrong)}")
     for line in sorted(set(wrong)):
         print(f"  {wrong.count(line)} × {line}")
@@ -165,6 +164,12 @@ def _tell_presses(presses: Sequence[Press]) -> list[str]:
     unfair = out_of_order(presses)
     print(f"  served out of order: {unfair}")
     return ["a session was served before one that had pressed earlier"] * unfair
+
+
+def _tell_memory(served: Served) -> None:
+    if served.process.poll() is None:
+        now, most = served.resident_bytes / 1e6, served.peak_bytes / 1e6
+        print(f"  resident memory: {now:,.0f} MB now, {most:,.0f} at most", flush=True)
 
 
 def _tell(name: str, seconds: Sequence[float]) -> None:

@@ -57,7 +57,7 @@ def serve(
     The warm-up computes the longest request without the cache and with it. Without `namespace_of`
     all requests share. What each reuses is checked against the rule. All that was stored is dropped
     again, whatever happens. Raises `EmptyPrompt`, `PromptTooLong` and `TextError` before anything
-    is computed, then `WrongReuse`, `NoRoomNow` if others needed the room, and what the watch raises.
+    is computed, then `WrongReuse`, `NoRoomNow` if others needed the room, and what the watch does.
     """
     if rounds < 1:
         raise ValueError(f"a stream is served in at least 1 round, not {rounds}")

@@ -199,6 +199,6 @@ def test_a_run_before_the_guess_does_not_tell_the_answer(
     editor(app, B).set_value("one NY two")
     app = app.run()
     app.button(key="run").click().run()
-    assert "The run is done. Predict above" in words(app)
+    assert "The run is done: predict above" in words(app)
     assert "read the same as in A" not in words(app)
     assert "Measured here on" in words(skipped(app))
