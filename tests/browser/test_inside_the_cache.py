@@ -35,7 +35,7 @@ def reveal(page: Page) -> None:
 def run_the_changed_plan(page: Page) -> None:
     expect(page.get_by_text("These requests were not run yet")).to_be_visible(timeout=LOAD_MS)
     run_button(page).click()
-    expect(page.get_by_text("The run is done.")).to_be_visible(timeout=LOAD_MS)
+    expect(page.get_by_text("The run is done:")).to_be_visible(timeout=LOAD_MS)
     reveal(page)
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=LOAD_MS)
 
