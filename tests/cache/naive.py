@@ -96,17 +96,17 @@ class NaiveCache:
         missing = len(key) - present
         if self.budget_tokens is not None:
             kept = {
-                piece.whole[: place + 1]
+                piece.whole[:end]
                 for piece in self.pieces
-                for place in range(len(piece.before), len(piece.whole))
+                for end in self._block_ends(len(piece.before), len(piece.whole))
                 if piece.namespace == namespace and piece.users
-            } | {key[: place + 1] for place in range(present)}
+            } | {key[:end] for end in self._block_ends(0, present)}
             elsewhere = sum(
                 len(piece.own)
                 for piece in self.pieces
                 if piece.namespace != namespace and piece.users
             )
-            if len(kept) + elsewhere + missing > self.budget_tokens:
+            if len(kept) * self.block_size + elsewhere + missing > self.budget_tokens:
                 return 0, present, True
         inserting = -1
         self.use(key, namespace, inserting)
@@ -117,6 +117,9 @@ class NaiveCache:
             self.pieces.append(Piece(namespace, key[:present], key[present:], 0))
             self.use(key, namespace)
         return missing, present, False
+
+    def _block_ends(self, start: int, end: int) -> range:
+        return range(start + self.block_size, end + 1, self.block_size)
 
     def evict(self, tokens: int) -> int:
         freed = 0
