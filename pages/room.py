@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from prefix_engine.board import PREDICTIONS, Board, Branch, RoomRequest
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.room import PREDICTIONS, UNJOINED_S, Board, Branch, NoRoom, Room, RoomRequest
+from prefix_engine.room import UNJOINED_S, NoRoom, Room
 from ui.board import show_board
 from ui.chapter import open_page, run_button, show_limits
 from ui.lessons.side_channel import load_shop

@@ -10,25 +10,21 @@ from itertools import count
 
 import pytest
 
+from prefix_engine.board import EVERYTHING, NOTHING, SYSTEM, Board, RoomRequest
 from prefix_engine.cache import PrefixCache, RadixCache
 from prefix_engine.engine import Engine
 from prefix_engine.errors import CacheInUse, PrefixEngineError, PromptTooLong
 from prefix_engine.room import (
-    EVERYTHING,
     IDLE_S,
     LIFE_S,
     MAX_REQUESTS,
     MAX_REQUESTS_A_MEMBER,
     MAX_ROOMS,
-    NOTHING,
-    SYSTEM,
     UNJOINED_S,
-    Board,
     NoRoom,
     NotHost,
     Room,
     RoomLimit,
-    RoomRequest,
     Rooms,
 )
 from prefix_engine.watch import Watch

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import streamlit as st
 
-from prefix_engine.room import Board, Branch
+from prefix_engine.board import Board, Branch
 from ui.chapter import show_chart
 from ui.charts import Chart
 from ui.palette import Theme

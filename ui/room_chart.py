@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from prefix_engine.room import Board, Branch, RoomRequest
+from prefix_engine.board import Board, Branch, RoomRequest
 from ui.charts import Chart, axis, legend, milliseconds_axis, text_font
 from ui.palette import ARM_COLOUR, GROUND, NEW, REUSED, Theme
 from ui.wording import milliseconds, tokens

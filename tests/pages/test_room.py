@@ -12,8 +12,9 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from prefix_engine.board import EVERYTHING, NOTHING, Board, RoomRequest
 from prefix_engine.engine import Engine
-from prefix_engine.room import EVERYTHING, NOTHING, UNJOINED_S, Board, Room, RoomRequest
+from prefix_engine.room import UNJOINED_S, Room
 from tests.tiny_engine import tiny_cache, tiny_engine
 from ui import board, room_chart
 from ui.charts import Chart

@@ -1,0 +1,137 @@
+"""What was done in a room so far, and what that says: plain facts, written by `room.py`."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from prefix_engine.speed import DISTURBED_BELOW
+
+NOTHING = "nothing"
+SYSTEM = "the system prompt"
+EVERYTHING = "all but the last token"
+PREDICTIONS = (NOTHING, SYSTEM, EVERYTHING)
+"""What a member may predict to be reused of their own request."""
+
+
+@dataclass(frozen=True)
+class RoomRequest:
+    """One member's request as it was served. `stored` is false where the cache had no room."""
+
+    number: int
+    question: str
+    prediction: str | None
+    tokens: int
+    reused: int
+    ttft_s: float
+    cpu_over_wall: float
+    salted: bool
+    stored: bool
+
+    @property
+    def answer(self) -> str:
+        """Which of the predictions was right."""
+        if self.reused == 0:
+            return NOTHING
+        return EVERYTHING if self.reused == self.tokens - 1 else SYSTEM
+
+
+@dataclass(frozen=True)
+class Board:
+    """A room at one moment. Who shows it decides by `prompts_shown` and `revealed` what of it."""
+
+    code: str
+    system: str
+    version: int = 0
+    """Another one after every change."""
+    joined: bool = False
+    """Whether anybody but the host has come."""
+    askers: int = 0
+    requests: tuple[RoomRequest, ...] = ()
+    prompts_shown: bool = False
+    revealed: bool = False
+    salted: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return sum(request.tokens for request in self.requests)
+
+    @property
+    def tokens_saved(self) -> int:
+        """Prompt tokens that were found in the cache, and so not computed."""
+        return sum(request.reused for request in self.requests)
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Of all prompt tokens, the part that was reused."""
+        return self.tokens_saved / self.tokens if self.tokens else None
+
+    @cached_property
+    def disturbed(self) -> frozenset[int]:
+        """The numbers of the requests that got clearly less of the processors than the best one.
+
+        Hits are held against hits: a short one keeps fewer threads busy, undisturbed. What reused
+        nothing is held against all, for it is often the only one of its kind.
+        """
+        best = _best_share(self.requests)
+        best_hit = _best_share(self.hits)
+        return frozenset(
+            one.number
+            for one in self.requests
+            if one.cpu_over_wall < DISTURBED_BELOW * (best_hit if one.reused else best)
+        )
+
+    @property
+    def hits(self) -> tuple[RoomRequest, ...]:
+        """The requests that reused something."""
+        return tuple(request for request in self.requests if request.reused)
+
+    @property
+    def first(self) -> RoomRequest | None:
+        """The first undisturbed request that found nothing to reuse."""
+        cold = (one for one in self.requests if not one.reused)
+        return next((one for one in cold if one.number not in self.disturbed), None)
+
+    @property
+    def later_ttft_s(self) -> tuple[float, ...]:
+        """Of the undisturbed hits."""
+        return tuple(one.ttft_s for one in self.hits if one.number not in self.disturbed)
+
+    @property
+    def later_median_s(self) -> float | None:
+        return statistics.median(self.later_ttft_s) if self.later_ttft_s else None
+
+    @property
+    def not_stored(self) -> int:
+        """How many requests left nothing to the next ones."""
+        return sum(1 for request in self.requests if not request.stored)
+
+    @property
+    def tally(self) -> dict[str, int]:
+        """How many requests were made with each prediction."""
+        made = Counter(request.prediction for request in self.requests if request.prediction)
+        return {prediction: made[prediction] for prediction in PREDICTIONS}
+
+    @property
+    def right(self) -> dict[str, int]:
+        """How many of the predictions were right, by what was predicted."""
+        right = Counter(r.prediction for r in self.requests if r.prediction == r.answer)
+        return {prediction: right[prediction] for prediction in PREDICTIONS}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A piece of the room's tree: so many tokens after those of its parent, if it has one. What
+    they say is not told: the questions are their askers' own."""
+
+    id: int
+    parent: int | None
+    tokens: int
+    children: int
+
+
+def _best_share(requests: Sequence[RoomRequest]) -> float:
+    return max((request.cpu_over_wall for request in requests), default=0.0)
