@@ -115,23 +115,12 @@ class Experiment:
 
     @contextmanager
     def a_pinned(self, on_step: OnStep | None = None) -> Iterator[None]:
-        """Keep A in the cache for the block, storing it again first if it was evicted. Where it was
-        refused at the beginning there is nothing to keep. Raises `NoRoomNow`."""
+        """Keep A in the cache for the block, as `kept` does. Where it was refused at the beginning
+        there is nothing to keep."""
         if self.a_prefill is None or self.a_refused:
             yield
             return
-        cache, block = self.engine.cache, self.engine.cache.block_size
-        whole_blocks = len(self._a_ids) // block * block
-        with cache.pin(self._a_ids, self.namespace) as lease:
-            if lease.tokens == whole_blocks:
-                yield
-                return
-        if self.engine.prefill(self._a, namespace=self.namespace, on_step=on_step).insert.refused:
-            raise NoRoomNow(
-                "Others use all the room that the cache has for KV. Nothing is lost: "
-                "run it again in a minute."
-            )
-        with cache.pin(self._a_ids, self.namespace):
+        with kept(self.engine, self._a, self.namespace, on_step):
             yield
 
     def _check_reuse(self, arm: Arm, prefill: Prefill) -> None:
@@ -150,6 +139,26 @@ class Experiment:
         return next(
             i for i in range(self.engine.model.info.vocabulary - 1, -1, -1) if i not in taken
         )
+
+
+@contextmanager
+def kept(
+    engine: Engine, prompt: Prompt, namespace: str, on_step: OnStep | None = None
+) -> Iterator[None]:
+    """Keep a prompt's KV in the cache for the block, storing it first if it is missing: others may
+    have needed the room. Raises `NoRoomNow` where there is none left."""
+    ids, block = engine.tokenizer.encode(prompt), engine.cache.block_size
+    with engine.cache.pin(ids, namespace) as lease:
+        if lease.tokens == len(ids) // block * block:
+            yield
+            return
+    if engine.prefill(prompt, namespace=namespace, on_step=on_step).insert.refused:
+        raise NoRoomNow(
+            "Others use all the room that the cache has for KV. Nothing is lost: "
+            "run it again in a minute."
+        )
+    with engine.cache.pin(ids, namespace):
+        yield
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, Prefill
 from prefix_engine.lessons.heard import Eavesdropping, Probe, SideChannel
 from prefix_engine.tokenizer import Message, Prompt
-from prefix_engine.trials import NoRoomNow, WrongReuse
-from prefix_engine.watch import OnStep, Watch
+from prefix_engine.trials import WrongReuse, kept
+from prefix_engine.watch import Watch
 
 REFERENCE = -1
 """In a round, in the place of a question: ask again for what the eavesdropper stored."""
@@ -67,8 +67,8 @@ def eavesdrop(
     spy = f"spy-{uuid.uuid4().hex}"
     victim = f"{spy}-victim" if salted else spy
     prompts = _prompts(system, questions)
-    kept = (_Kept(spy, _alone(system)), _Kept(victim, prompts[secret]))
-    listener = _Listener(engine, prompts, spy, kept, watch, random.Random(seed))
+    stored = (_Kept(spy, _alone(system)), _Kept(victim, prompts[secret]))
+    listener = _Listener(engine, prompts, spy, stored, watch, random.Random(seed))
     try:
         listener.listen(rounds)
     finally:
@@ -91,10 +91,10 @@ def listen_and_salt(
     first, second = _halves(watch or Watch())
     own = f"spy-{uuid.uuid4().hex}"
     prompts = _prompts(system, questions)
-    kept = (_Kept(own, _alone(system)),)
+    stored = (_Kept(own, _alone(system)),)
     dice = random.Random(seed)
-    room = _Listener(engine, prompts, namespace, kept, first, dice)
-    salted = _Listener(engine, prompts, own, kept, second, dice)
+    room = _Listener(engine, prompts, namespace, stored, first, dice)
+    salted = _Listener(engine, prompts, own, stored, second, dice)
     try:
         room.listen(rounds)
         salted.listen(rounds)
@@ -129,29 +129,12 @@ class _Kept:
     namespace: str
     prompt: Prompt
 
-    @contextmanager
-    def pinned(self, engine: Engine, on_step: OnStep | None) -> Iterator[None]:
-        """Pin it for the block, storing it first where it is missing. Raises `NoRoomNow`."""
-        ids, block = engine.tokenizer.encode(self.prompt), engine.cache.block_size
-        with engine.cache.pin(ids, self.namespace) as lease:
-            if lease.tokens == len(ids) // block * block:
-                yield
-                return
-        stored = engine.prefill(self.prompt, namespace=self.namespace, on_step=on_step)
-        if stored.insert.refused:
-            raise NoRoomNow(
-                "Others use all the room that the cache has for KV, so there would be nothing to "
-                "hear. Nothing is lost: run it again in a minute."
-            )
-        with engine.cache.pin(ids, self.namespace):
-            yield
-
 
 class _Listener:
     """Sends the prompts to one namespace, in rounds, and a reference with each.
 
-    The first of `kept` is the eavesdropper's own system prompt. What the probes must reuse is known
-    where all that is in their namespace is kept, and then checked.
+    The first of `stored` is the eavesdropper's own system prompt. What the probes must reuse is
+    known where all that is in their namespace is kept, and then checked.
     """
 
     def __init__(
@@ -159,14 +142,14 @@ class _Listener:
         engine: Engine,
         prompts: Sequence[Prompt],
         namespace: str,
-        kept: Sequence[_Kept],
+        stored: Sequence[_Kept],
         watch: Watch,
         dice: random.Random,
     ) -> None:
         self._engine = engine
         self._prompts = prompts
         self._namespace = namespace
-        self._kept = kept
+        self._kept = stored
         self._watch = watch
         self._dice = dice
         self._probes: list[Probe] = []
@@ -227,16 +210,18 @@ class _Listener:
     @contextmanager
     def _all_pinned(self) -> Iterator[None]:
         with ExitStack() as pins:
-            for kept in self._kept:
-                pins.enter_context(kept.pinned(self._engine, self._watch.on_step))
+            for one in self._kept:
+                pins.enter_context(
+                    kept(self._engine, one.prompt, one.namespace, self._watch.on_step)
+                )
             yield
 
     def _check_reuse(self, namespace: str, prefill: Prefill) -> None:
         """In a namespace that is the eavesdropper's, what the rule says. Raises `WrongReuse`."""
         stored = [
-            self._engine.tokenizer.encode(kept.prompt)
-            for kept in self._kept
-            if kept.namespace == namespace
+            self._engine.tokenizer.encode(one.prompt)
+            for one in self._kept
+            if one.namespace == namespace
         ]
         if not stored:
             return
