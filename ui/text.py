@@ -12,12 +12,6 @@ from streamlit.runtime.pages_manager import PagesManager
 from ui.palette import Theme
 
 _CSS = (Path(__file__).parent.parent / "assets" / "page.css").read_text(encoding="utf-8")
-# a chart is drawn with the colours of one theme; the page may turn dark or light without a new run
-_CHART_CSS = (
-    ".js-plotly-plot :is(.xtick, .ytick, .legend, .annotation, .colorbar, .bartext-outside) text,"
-    ".js-plotly-plot text:is(.xtitle, .ytitle, .x2title, .y2title, .bartext-outside)"
-    " { fill: currentColor !important; }"
-)
 
 Weight = Literal["headline", "sentence", "reply", "complaint"]
 
@@ -25,7 +19,7 @@ Weight = Literal["headline", "sentence", "reply", "complaint"]
 def page_style() -> None:
     """Put the style sheet of `say` on the page; once in each run of a page."""
     _go_through_app()
-    st.html(f"<style>{_CSS}{_CHART_CSS}</style>")
+    st.html(f"<style>{_CSS}</style>")
 
 
 def say(text: str, weight: Weight = "sentence", key: str | None = None) -> None:
