@@ -82,6 +82,9 @@ def main() -> None:
 def predict_then_reveal(rules: tuple[Rule, ...], asked: Asked) -> None:
     """The chosen rule, the prediction for it, then its bill, then all rules side by side."""
     made = {bill.rule.label: bill for bill in bills(rules, asked.traffic)}
+    if not made:
+        complain("No rule in assets/prices.toml has all the prices that a bill needs: add them.")
+        return
     chosen = made[st.selectbox("Price rule", list(made), key="bill-rule")]
     say(terms(chosen.rule), key="terms")
     guess = ask_to_predict(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from prefix_engine.lessons.growth import Growth, grow
@@ -15,13 +13,12 @@ from prefix_engine.lessons.growth_verdict import overall
 from prefix_engine.loading import load_engine
 from prefix_engine.measured import from_json
 from prefix_engine.settings import Settings
+from tests.pages.app import LOADING, button, open_page, words
 from ui.lessons.sequence import DEFAULT_BUDGET, DEFAULT_REQUESTS, MAX_REQUESTS, Plan, plan_of
 from ui.recorded import FOLDER
-from ui.server import Loading, Server
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "pages" / "inside_the_cache.py"
-TIMEOUT_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -34,27 +31,8 @@ def recorded() -> Growth:
     return from_json((FOLDER / "inside_the_cache.json").read_bytes(), Growth).result
 
 
-@pytest.fixture(autouse=True)
-def no_shared_server() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
-
-
 def opened(monkeypatch: pytest.MonkeyPatch, status: Any) -> AppTest:
-    def load(server: Server) -> None:
-        server.status = status
-
-    monkeypatch.setattr(Server, "_load", load)
-    return AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
-
-
-def words(app: AppTest) -> str:
-    return "\n".join(str(one.value) for one in [*app.text, *app.caption, *app.markdown, *app.info])
-
-
-def button(app: AppTest, label: str) -> Any:
-    return next(one for one in app.button if one.label == label)
+    return open_page(monkeypatch, PAGE, status)
 
 
 def predict(app: AppTest, answer: str) -> AppTest:
@@ -65,7 +43,7 @@ def predict(app: AppTest, answer: str) -> AppTest:
 def test_the_quotation_stands_in_the_chapter_word_for_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     assert (
         "“Two requests that share a leading prefix share the keys and values for those tokens, so "
         "the prefix is computed once and every later request skips prefill over it …”"
@@ -75,7 +53,7 @@ def test_the_quotation_stands_in_the_chapter_word_for_word(
 def test_the_answer_is_covered_until_the_learner_predicts(
     monkeypatch: pytest.MonkeyPatch, recorded: Growth
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     assert not app.exception
     assert overall(recorded) not in words(app)
     assert button(app, "Run it here").disabled
@@ -89,7 +67,7 @@ def test_the_answer_is_covered_until_the_learner_predicts(
 
 
 def test_the_playback_goes_from_request_to_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     predict(app, "Request 2")
     assert "✓ right" in words(app)
     button(app, "Next").click().run()
@@ -137,7 +115,7 @@ def test_own_requests_are_run_and_never_read_as_markup(
 
 
 def test_too_many_requests_and_none_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     app.text_area[0].set_value("word\n" * (MAX_REQUESTS + 1)).run()
     assert f"These are {MAX_REQUESTS + 1} requests" in words(app)
     app.text_area[0].set_value(" \n").run()
@@ -157,7 +135,7 @@ def test_a_request_over_the_limit_is_named_and_what_was_shown_stays(
 
 
 def test_a_longer_shared_part_is_calculated_for_services(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     predict(app, "Request 2")
     assert "103 tokens shared, B has 105" in words(app)
     app.select_slider[0].set_value(16).run()

@@ -2,52 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from prefix_engine.model.llama import LlamaModel
+from tests.pages.app import LOADING, open_page, words
 from tests.tiny_engine import GEOMETRY, INFO, tiny_engine, tiny_tensors
-from ui.server import Loading, Server
 
 PAGE = Path(__file__).parents[2] / "pages/one_user_many_users.py"
-TIMEOUT_S = 90
-
-
-@pytest.fixture(autouse=True)
-def no_shared_server() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, status: Any) -> AppTest:
-    def load(server: Server) -> None:
-        server.status = status
-
-    monkeypatch.setattr(Server, "_load", load)
-    return AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.text, *app.caption, *app.markdown, *app.info]
-    return "\n".join(str(one.value) for one in shown)
+    return open_page(monkeypatch, PAGE, status)
 
 
 def revealed(monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     return app.button(key="one_user_many_users-skip").click().run()
 
 
 def test_it_opens_covered_and_the_recording_answers_a_guess(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     assert not app.exception
     assert app.button(key="run").disabled
     assert "Recorded on" not in words(app)

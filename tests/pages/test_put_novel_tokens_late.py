@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from prefix_engine.model.llama import LlamaModel
+from tests.pages.app import LOADING, open_page, words
 from tests.tiny_engine import GEOMETRY, INFO, tiny_engine, tiny_tensors
-from ui.server import Loading, Server
 
 PAGE = Path(__file__).parents[2] / "pages/put_novel_tokens_late.py"
-TIMEOUT_S = 90
-
-
-@pytest.fixture(autouse=True)
-def no_shared_server() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, status: Any) -> AppTest:
-    def load(server: Server) -> None:
-        server.status = status
-
-    monkeypatch.setattr(Server, "_load", load)
-    return AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.text, *app.caption, *app.markdown, *app.info, *app.header]
-    return "\n".join(str(one.value) for one in shown)
+    return open_page(monkeypatch, PAGE, status)
 
 
 def order(app: AppTest) -> list[str]:
@@ -46,7 +27,7 @@ def order(app: AppTest) -> list[str]:
 def test_it_opens_covered_and_the_recording_answers_a_guess(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     assert not app.exception
     assert app.button(key="run").disabled
     assert "Recorded on" not in words(app)
@@ -59,7 +40,7 @@ def test_it_opens_covered_and_the_recording_answers_a_guess(
 def test_a_part_moves_by_its_buttons_and_the_recording_is_no_answer_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     assert order(app)[:2] == ["id", "date"]
     app.button(key="back-id").click().run()
     assert order(app)[:2] == ["date", "id"]
@@ -70,7 +51,7 @@ def test_a_part_moves_by_its_buttons_and_the_recording_is_no_answer_any_more(
 
 
 def test_the_first_and_the_last_part_can_go_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     assert app.button(key="forward-id").disabled
     assert app.button(key="back-question").disabled
     assert not app.button(key="back-id").disabled
@@ -79,7 +60,7 @@ def test_the_first_and_the_last_part_can_go_no_further(monkeypatch: pytest.Monke
 def test_where_nothing_changes_it_says_so_and_runs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     app.checkbox(key="changes-id").uncheck().run()
     app.checkbox(key="changes-question").uncheck().run()
     assert not app.exception
@@ -117,7 +98,7 @@ def test_a_prompt_over_the_limit_is_refused_with_its_count(
 def test_going_back_to_the_opening_order_shows_the_recording_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     app.radio[-1].set_value("Most: 50 to 90%").run()
     app.button(key="back-id").click().run()
     assert "Recorded on" not in words(app)
@@ -126,6 +107,6 @@ def test_going_back_to_the_opening_order_shows_the_recording_again(
 
 
 def test_the_quotation_is_the_sentence_that_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = words(opened(monkeypatch, Loading("Converting", 0.5)))
+    shown = words(opened(monkeypatch, LOADING))
     assert "“… put novel tokens as late as you can. A long fixed system prompt" in shown
     assert "with a per-request id pasted at the front reuses nothing.”" in shown

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from prefix_engine.engine import Engine
@@ -16,12 +14,12 @@ from prefix_engine.lessons.heard import SideChannel
 from prefix_engine.measured import Measured
 from prefix_engine.model.llama import LlamaModel
 from prefix_engine.room import Room
+from tests.pages.app import TIMEOUT_S, words
 from tests.tiny_engine import GEOMETRY, INFO, tiny_cache, tiny_engine, tiny_tensors
 from ui.room_links import PASS, RoomPass
 from ui.server import Loading, Server, server
 
 PAGE = Path(__file__).parents[2] / "pages/side_channel.py"
-TIMEOUT_S = 90
 ROUNDS = 2
 SYSTEM = "Answer briefly."
 ASKED, NEVER = "Is **this** <b>open</b>?", "Is that one shut?"
@@ -31,12 +29,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
-def no_shared_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.lessons.side_channel.ROUNDS", ROUNDS)
     monkeypatch.setattr("ui.lessons.side_channel_room.ROUNDS", ROUNDS)
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -68,11 +63,6 @@ def opened(room: Room | None = None, key: str | None = None) -> AppTest:
 
 def revealed(room: Room | None = None) -> AppTest:
     return opened(room).button(key="side_channel-skip").click().run()
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.text, *app.caption, *app.markdown, *app.info, *app.header]
-    return "\n".join(str(one.value) for one in shown)
 
 
 def own_result(app: AppTest, name: str) -> SideChannel:

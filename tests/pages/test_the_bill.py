@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.records.the_bill import count
@@ -18,11 +16,10 @@ from prefix_engine.lessons.workloads import WorkloadRuns
 from prefix_engine.loading import load_engine
 from prefix_engine.measured import from_json
 from prefix_engine.settings import Settings
+from tests.pages.app import LOADING, open_page, words
 from ui.recorded import FOLDER
-from ui.server import Loading, Server
 
 PAGE = Path(__file__).parents[2] / "pages" / "the_bill.py"
-TIMEOUT_S = 90
 SKIP = "Show without guessing"
 
 
@@ -31,26 +28,8 @@ def engine() -> Any:
     return load_engine(Settings())
 
 
-@pytest.fixture(autouse=True)
-def no_shared_server() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
-
-
-def opened(monkeypatch: pytest.MonkeyPatch, status: Any = None) -> AppTest:
-    def load(server: Server) -> None:
-        server.status = status or Loading("Converting", 0.5)
-
-    monkeypatch.setattr(Server, "_load", load)
-    app = AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
-    assert not app.exception
-    return app
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.text, *app.caption, *app.markdown, *app.info, *app.warning]
-    return "\n".join(str(one.value) for one in shown)
+def opened(monkeypatch: pytest.MonkeyPatch, status: Any = LOADING) -> AppTest:
+    return open_page(monkeypatch, PAGE, status)
 
 
 def revealed(app: AppTest) -> AppTest:
@@ -219,6 +198,21 @@ def test_a_broken_price_file_is_told_with_its_row(
     path.write_text('[[rule]]\nid = "mine"\nprice = 3\n', encoding="utf-8")
     monkeypatch.setattr(prices.load_prices, "__defaults__", (path,))
     assert "prices.toml, rule 1 (mine): " in words(opened(monkeypatch))
+
+
+def test_where_no_rule_has_its_prices_that_is_told_and_no_bill_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(
+        '[[rule]]\nid = "mine"\nvendor = "Mine"\nname = "No price"\nread_on = 2026-11-24\n'
+        'source = "https://example.org/prices"\nnote = "It says nothing of prices."\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(prices.load_prices, "__defaults__", (path,))
+    app = opened(monkeypatch)
+    assert "No rule in assets/prices.toml has all the prices" in words(app)
+    assert not app.selectbox
 
 
 def test_the_recording_is_of_these_texts_and_this_tokenizer(engine: Any) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from prefix_engine.loading import load_engine
 from prefix_engine.settings import Settings
-from ui.server import Failed, Loading, Server
+from tests.pages.app import LOADING, button, open_page, words
+from ui.server import Failed
 
 APP = Path(__file__).parents[2] / "app.py"
-TIMEOUT_S = 90
 
 
 @pytest.fixture(scope="module")
@@ -23,36 +21,14 @@ def engine() -> Any:
     return load_engine(Settings(max_prompt_tokens=64))
 
 
-@pytest.fixture(autouse=True)
-def no_shared_server() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
-
-
 def opened(monkeypatch: pytest.MonkeyPatch, status: Any, **query: str) -> AppTest:
-    def load(server: Server) -> None:
-        server.status = status
-
-    monkeypatch.setattr(Server, "_load", load)
-    app = AppTest.from_file(APP, default_timeout=TIMEOUT_S)
-    for name, value in query.items():
-        app.query_params[name] = value
-    return app.run()
-
-
-def words(app: AppTest) -> str:
-    return "\n".join(str(one.value) for one in [*app.text, *app.caption, *app.markdown, *app.info])
-
-
-def button(app: AppTest, label: str) -> Any:
-    return next(one for one in app.button if one.label == label)
+    return open_page(monkeypatch, APP, status, **query)
 
 
 def test_while_the_model_loads_the_recorded_run_is_there_and_run_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5))
+    app = opened(monkeypatch, LOADING)
     assert not app.exception
     assert button(app, "Run").disabled
     assert "B reuses" not in words(app)
@@ -62,7 +38,7 @@ def test_while_the_model_loads_the_recorded_run_is_there_and_run_waits(
 
 
 def test_other_prompts_wait_for_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(monkeypatch, Loading("Converting", 0.5), preset="repeat")
+    app = opened(monkeypatch, LOADING, preset="repeat")
     assert "as soon as the model is loaded" in words(app)
 
 

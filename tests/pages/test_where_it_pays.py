@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import prefix_engine.lessons.workloads
@@ -16,12 +14,11 @@ from prefix_engine.lessons.sample_trace import sample_trace
 from prefix_engine.lessons.served import ServedTrial, Stream
 from prefix_engine.lessons.workloads import Turn, Workload, WorkloadRuns
 from prefix_engine.measured import from_json
+from tests.pages.app import LOADING, button, open_page, words
 from tests.tiny_engine import tiny_engine
 from ui.recorded import FOLDER
-from ui.server import Loading, Server
 
 PAGE = Path(__file__).parents[2] / "pages" / "where_it_pays.py"
-TIMEOUT_S = 90
 SMALL = Workload(
     title="Small",
     sends="Three short requests.",
@@ -34,28 +31,8 @@ SMALL = Workload(
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(autouse=True)
-def no_shared_server() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
-
-
 def opened(monkeypatch: pytest.MonkeyPatch, status: Any) -> AppTest:
-    def load(server: Server) -> None:
-        server.status = status
-
-    monkeypatch.setattr(Server, "_load", load)
-    return AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.text, *app.caption, *app.markdown, *app.info, *app.header]
-    return "\n".join(str(one.value) for one in shown)
-
-
-def button(app: AppTest, label: str) -> Any:
-    return next(one for one in app.button if one.label == label)
+    return open_page(monkeypatch, PAGE, status)
 
 
 def labels(app: AppTest) -> list[str]:
@@ -63,7 +40,7 @@ def labels(app: AppTest) -> list[str]:
 
 
 def loading(monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    return opened(monkeypatch, Loading("Converting", 0.5))
+    return opened(monkeypatch, LOADING)
 
 
 def test_it_asks_before_it_shows_the_recorded_run(monkeypatch: pytest.MonkeyPatch) -> None:

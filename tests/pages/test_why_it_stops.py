@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from tests.pages.app import LOADING, open_page, words
 from tests.tiny_engine import RowByRow, tiny_engine, tiny_model
-from ui.server import Loading, Server
 
 PAGE = Path(__file__).parents[2] / "pages/why_it_stops.py"
-TIMEOUT_S = 90
-LOADING = Loading("Converting", 0.5)
+LOADING = LOADING
 A, B = "A", "B"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def no_shared_server() -> Iterator[None]:
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
 
 
 @pytest.fixture
@@ -34,12 +24,7 @@ def engine() -> Any:
 
 
 def opened(monkeypatch: pytest.MonkeyPatch, status: Any, skip: bool = True) -> AppTest:
-    def load(server: Server) -> None:
-        server.status = status
-
-    monkeypatch.setattr(Server, "_load", load)
-    app = AppTest.from_file(PAGE, default_timeout=TIMEOUT_S).run()
-    assert not app.exception
+    app = open_page(monkeypatch, PAGE, status)
     return skipped(app) if skip else app
 
 
@@ -51,11 +36,6 @@ def skipped(app: AppTest) -> AppTest:
 
 def choose(app: AppTest, title: str) -> AppTest:
     return app.selectbox(key="pair").set_value(title).run()
-
-
-def words(app: AppTest) -> str:
-    shown = [*app.text, *app.caption, *app.markdown, *app.info]
-    return "\n".join(str(one.value) for one in shown)
 
 
 def editor(app: AppTest, label: str) -> Any:
