@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
+from prefix_engine.cpuclock import TASKS
 from prefix_engine.stopwatch import Stopwatch, Timing
 
 
@@ -22,6 +26,28 @@ class Clocks:
 @pytest.fixture
 def clocks() -> Clocks:
     return Clocks()
+
+
+def test_what_another_thread_computes_meanwhile_is_not_the_requests() -> None:
+    if not TASKS.exists():
+        pytest.skip("threads can't be told apart here")
+    spun, over = threading.Event(), threading.Event()
+
+    def draw() -> None:
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+        spun.set()
+        over.wait()
+
+    watch = Stopwatch()
+    other = threading.Thread(target=draw)
+    other.start()
+    spun.wait()
+    timing = watch.read()
+    over.set()
+    other.join()
+    assert timing.cpu_s < 0.1 < 0.2 <= timing.total_s
 
 
 def test_each_stage_has_its_own_time_and_the_rest_is_other(clocks: Clocks) -> None:

@@ -42,3 +42,11 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     page.close()
     assert wrong == []
+
+
+@pytest.fixture(params=["light", "dark"])
+def phone(page: Page, request: pytest.FixtureRequest) -> Page:
+    """The page on a phone, light and dark."""
+    page.emulate_media(color_scheme=request.param, reduced_motion="reduce")
+    page.set_viewport_size({"width": 390, "height": 844})
+    return page

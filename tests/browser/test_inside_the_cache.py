@@ -77,19 +77,16 @@ def test_prompts_are_never_parsed_as_markup(page: Page) -> None:
     assert page.title() != "1"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible_and_fits(page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 900})
-    expect(run_button(page)).to_be_enabled(timeout=LOAD_MS)
-    check_looks(page)
-    reveal(page)
-    expect(page.locator(".js-plotly-plot")).to_have_count(2, timeout=LOAD_MS)
-    for heading in page.locator("details > summary").all():
+def test_every_state_is_accessible_and_fits(phone: Page) -> None:
+    expect(run_button(phone)).to_be_enabled(timeout=LOAD_MS)
+    check_looks(phone)
+    reveal(phone)
+    expect(phone.locator(".js-plotly-plot")).to_have_count(2, timeout=LOAD_MS)
+    for heading in phone.locator("details > summary").all():
         heading.click()
     for width in (390, 1920):
-        page.set_viewport_size({"width": width, "height": 900})
-        edge = page.locator(".fd-tree").evaluate("one => one.getBoundingClientRect().right")
-        for box in page.locator(".fd-tree-box").all():
+        phone.set_viewport_size({"width": width, "height": 900})
+        edge = phone.locator(".fd-tree").evaluate("one => one.getBoundingClientRect().right")
+        for box in phone.locator(".fd-tree-box").all():
             assert box.evaluate("one => one.getBoundingClientRect().right") <= edge + 1
-    check_looks(page)
+    check_looks(phone)

@@ -45,18 +45,13 @@ def test_it_runs_for_real_and_its_users_grow_by_keyboard(
     assert reused["one user, one system prompt"] > 500
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_covered_and_answered_it_is_accessible_and_fits(
-    page: Page, address: str, scheme: str
-) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(address)
-    expect(page.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
-    check_looks(page)
-    page.get_by_role("button", name="Show without guessing").click()
-    expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
-    for table in page.get_by_text("The same as a table").all():
+def test_covered_and_answered_it_is_accessible_and_fits(phone: Page, address: str) -> None:
+    phone.goto(address)
+    expect(phone.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
+    check_looks(phone)
+    phone.get_by_role("button", name="Show without guessing").click()
+    expect(phone.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
+    for table in phone.get_by_text("The same as a table").all():
         table.click()
-    expect(page.get_by_text("calculated", exact=True).first).to_be_visible(timeout=SHOW_MS)
-    check_looks(page)
+    expect(phone.get_by_text("calculated", exact=True).first).to_be_visible(timeout=SHOW_MS)
+    check_looks(phone)

@@ -47,21 +47,16 @@ def test_a_part_is_moved_by_keyboard_measured_and_exported(
     assert second[-1] > 10 * second[0]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_covered_and_answered_it_is_accessible_and_fits(
-    page: Page, address: str, scheme: str
-) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(address)
-    skip = page.get_by_role("button", name="Show without guessing")
+def test_covered_and_answered_it_is_accessible_and_fits(phone: Page, address: str) -> None:
+    phone.goto(address)
+    skip = phone.get_by_role("button", name="Show without guessing")
     expect(skip).to_be_visible(timeout=LOAD_MS)
     # while the model loads, a disabled button is as faint as Streamlit makes it
-    expect(page.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
-    check_looks(page)
+    expect(phone.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
+    check_looks(phone)
     skip.click()
-    expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
-    for table in page.get_by_text("The same as a table").all():
+    expect(phone.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
+    for table in phone.get_by_text("The same as a table").all():
         table.click()
-    expect(page.get_by_text("before Date and time").first).to_be_visible()
-    check_looks(page)
+    expect(phone.get_by_text("before Date and time").first).to_be_visible()
+    check_looks(phone)

@@ -122,21 +122,16 @@ def test_the_key_is_not_in_the_address_and_the_host_comes_back(
     end(host)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_door_and_board_are_accessible_and_fit(
-    page: Page, app: str, scheme: str, visit: Visit
-) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{app}/room")
-    open_button = page.get_by_role("button", name="Open", exact=True)
+def test_door_and_board_are_accessible_and_fit(phone: Page, app: str, visit: Visit) -> None:
+    phone.goto(f"{app}/room")
+    open_button = phone.get_by_role("button", name="Open", exact=True)
     expect(open_button).to_be_enabled(timeout=LOAD_MS)
-    check_looks(page)
+    check_looks(phone)
     open_button.click()
-    expect(page.get_by_text("Code of this room")).to_be_visible(timeout=LOAD_MS)
-    ask(visit(join_link(page)), "Are you open today?", "nothing")
-    page.get_by_text("Reveal what was reused").click()
-    expect(page.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
-    expect(page.locator(".js-plotly-plot").nth(2)).to_be_visible(timeout=LOAD_MS)
-    check_looks(page)
-    end(page)
+    expect(phone.get_by_text("Code of this room")).to_be_visible(timeout=LOAD_MS)
+    ask(visit(join_link(phone)), "Are you open today?", "nothing")
+    phone.get_by_text("Reveal what was reused").click()
+    expect(phone.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
+    expect(phone.locator(".js-plotly-plot").nth(2)).to_be_visible(timeout=LOAD_MS)
+    check_looks(phone)
+    end(phone)

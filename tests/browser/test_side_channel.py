@@ -56,24 +56,19 @@ def found_whole(heard: dict[str, Any]) -> set[int]:
     return {p["question"] for p in heard["probes"] if p["reused"] == p["tokens"] - 1}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_covered_and_answered_it_is_accessible_and_fits(
-    page: Page, address: str, scheme: str
-) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(address)
-    expect(page.get_by_role("button", name=re.compile("^Show without"))).to_be_visible(
+def test_covered_and_answered_it_is_accessible_and_fits(phone: Page, address: str) -> None:
+    phone.goto(address)
+    expect(phone.get_by_role("button", name=re.compile("^Show without"))).to_be_visible(
         timeout=LOAD_MS
     )
-    expect(page.get_by_text("●").first).to_be_visible(timeout=LOAD_MS)
-    check_looks(page)
-    page.get_by_role("button", name="Show without guessing").click()
-    for table in page.get_by_text("The same as a table").all():
+    expect(phone.get_by_text("●").first).to_be_visible(timeout=LOAD_MS)
+    check_looks(phone)
+    phone.get_by_role("button", name="Show without guessing").click()
+    for table in phone.get_by_text("The same as a table").all():
         table.click()
-    expect(page.get_by_text("Result as JSON")).to_be_visible(timeout=LOAD_MS)
-    expect(page.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=LOAD_MS)
-    check_looks(page)
+    expect(phone.get_by_text("Result as JSON")).to_be_visible(timeout=LOAD_MS)
+    expect(phone.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=LOAD_MS)
+    check_looks(phone)
 
 
 def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browser) -> None:

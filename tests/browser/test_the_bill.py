@@ -46,18 +46,15 @@ def test_a_text_is_counted_by_the_model_and_billed(page: Page) -> None:
     expect(page.get_by_text("No prefix here reaches the minimum")).to_be_visible(timeout=LOAD_MS)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible_and_fits(page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 900})
-    skip = page.get_by_role("button", name="Show without guessing")
+def test_every_state_is_accessible_and_fits(phone: Page) -> None:
+    skip = phone.get_by_role("button", name="Show without guessing")
     expect(skip).to_be_visible(timeout=LOAD_MS)
-    expect(page.get_by_text("●").first).to_be_visible(timeout=LOAD_MS)
-    check_looks(page)
+    expect(phone.get_by_text("●").first).to_be_visible(timeout=LOAD_MS)
+    check_looks(phone)
     skip.click()
     for name in ("The same as a table", "The rule, fact by fact", "What this does not show"):
-        page.get_by_text(name, exact=True).click(timeout=LOAD_MS)
-    expect(page.get_by_text("Only the price is tested here.")).to_be_visible(timeout=LOAD_MS)
-    expect(page.locator(".js-plotly-plot").first).to_be_visible(timeout=LOAD_MS)
-    expect(page.get_by_text("minimum length").first).to_be_visible(timeout=LOAD_MS)
-    check_looks(page)
+        phone.get_by_text(name, exact=True).click(timeout=LOAD_MS)
+    expect(phone.get_by_text("Only the price is tested here.")).to_be_visible(timeout=LOAD_MS)
+    expect(phone.locator(".js-plotly-plot").first).to_be_visible(timeout=LOAD_MS)
+    expect(phone.get_by_text("minimum length").first).to_be_visible(timeout=LOAD_MS)
+    check_looks(phone)

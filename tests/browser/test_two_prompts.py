@@ -6,7 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.serving import check_looks, watch
@@ -148,18 +147,15 @@ def test_stop_ends_a_run_and_the_next_one_works(page: Page, app: str) -> None:
     run(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible_and_fits(page: Page, app: str, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 844})
-    open_page(page, app)
-    check_looks(page)
-    page.get_by_role("button", name="Show the recorded run").click()
-    expect(page.get_by_text("Recorded on")).to_be_visible()
+def test_every_state_is_accessible_and_fits(phone: Page, app: str) -> None:
+    open_page(phone, app)
+    check_looks(phone)
+    phone.get_by_role("button", name="Show the recorded run").click()
+    expect(phone.get_by_text("Recorded on")).to_be_visible()
     for name in ("Stages", "Table: every trial", "What this does not show"):
-        unfold(page, name)
-    expect(page.get_by_text("One small model on one processor")).to_be_visible()
-    check_looks(page)
+        unfold(phone, name)
+    expect(phone.get_by_text("One small model on one processor")).to_be_visible()
+    check_looks(phone)
 
 
 def test_in_a_long_prompt_the_cut_can_be_guessed_without_opening_anything(

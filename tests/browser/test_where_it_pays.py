@@ -87,16 +87,13 @@ def test_an_uploaded_trace_is_replayed(page: Page) -> None:
     expect(page.get_by_text("*mine*.jsonl").first).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible_and_fits(page: Page, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 844})
-    check_looks(page)
-    page.get_by_role("button", name="Show without guessing").click()
-    page.get_by_role("button", name="Show all").click()
-    # the run's last element: what comes before it is on the page by then
-    expect(page.get_by_role("button", name="Result as JSON")).to_be_visible()
-    for summary in page.locator('[data-testid="stExpander"] summary').all():
+def test_every_state_is_accessible_and_fits(phone: Page) -> None:
+    check_looks(phone)
+    phone.get_by_role("button", name="Show without guessing").click()
+    phone.get_by_role("button", name="Show all").click()
+    # the run's last element: what comes before it is on the phone by then
+    expect(phone.get_by_role("button", name="Result as JSON")).to_be_visible()
+    for summary in phone.locator('[data-testid="stExpander"] summary').all():
         summary.click()
-    expect(page.get_by_text("One small model on one processor")).to_be_visible()
-    check_looks(page)
+    expect(phone.get_by_text("One small model on one processor")).to_be_visible()
+    check_looks(phone)

@@ -207,14 +207,11 @@ def test_stop_ends_a_run_and_the_next_one_works(page: Page, address: str) -> Non
     run(page)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_state_is_accessible_and_fits(page: Page, address: str, scheme: str) -> None:
-    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    page.set_viewport_size({"width": 390, "height": 844})
-    open_page(page, address)
-    check_looks(page)
-    reveal(page)
+def test_every_state_is_accessible_and_fits(phone: Page, address: str) -> None:
+    open_page(phone, address)
+    check_looks(phone)
+    reveal(phone)
     for name in ("The same as a table", "All 24 pairs", "What this does not show"):
-        page.get_by_text(name).first.click()
-    expect(page.get_by_text("One small model.")).to_be_visible()
-    check_looks(page)
+        phone.get_by_text(name).first.click()
+    expect(phone.get_by_text("One small model.")).to_be_visible()
+    check_looks(phone)

@@ -12,6 +12,7 @@ from prefix_engine.loading import load_engine
 from prefix_engine.settings import Settings
 from tests.pages.app import LOADING, button, open_page, words
 from ui.server import Failed
+from ui.wording import PROMISES, SHORT_PROMISES
 
 APP = Path(__file__).parents[2] / "app.py"
 
@@ -55,6 +56,10 @@ def test_a_run_shows_its_figures(monkeypatch: pytest.MonkeyPatch, engine: Any) -
     assert "B reuses 21 of 22 tokens" in words(app)
     assert "Too few runs to tell" in words(app)
     assert "Measured here on" in words(app)
+    promised = engine.model.info.exact
+    assert PROMISES[promised] in words(app) and SHORT_PROMISES[promised] in words(app)
+    setup = next(table.value for table in app.table if "this run" in table.value)
+    assert setup["this run"]["exactness"] == PROMISES[promised]
     ledger = app.table[0].value
     assert list(ledger["reused"]) == ["21", f"{21 * engine.model.kv_shape.bytes_per_token:,} B"]
     assert engine.cache.stats.stored_tokens == 0

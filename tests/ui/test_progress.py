@@ -55,6 +55,22 @@ def test_each_turn_holds_the_slot_and_gives_it_back(slot: ComputeSlot) -> None:
     assert slot._holder is None and slot._between is None
 
 
+def test_each_chunk_asks_the_session_whether_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+
+    def visitor() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 3:  # the visit, the first part, and now its first chunk
+            raise ValueError("gone")
+        return "somebody"
+
+    monkeypatch.setattr("ui.progress.visitor", visitor)
+    app = pressed(AppTest.from_function(page).run())
+    assert [error.value for error in app.error] == ["gone"]
+    assert app.session_state["seen"] == []
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_when_it_is_over_neither_stop_nor_the_bar_stays(fails: bool) -> None:
     app = AppTest.from_function(page)
