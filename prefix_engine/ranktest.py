@@ -22,6 +22,11 @@ class RankTest:
     p: float
 
 
+def chance_in_words(p: float) -> str:
+    """`p = 0.034`; below one in ten thousand only that, for its digits say nothing more."""
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
 def mann_whitney(first: Sequence[float], second: Sequence[float]) -> RankTest:
     """Test whether `first` tends to be less than `second` (Mann and Whitney, 1947).
 

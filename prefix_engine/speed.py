@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from prefix_engine.ranktest import RankTest, mann_whitney
+from prefix_engine.ranktest import RankTest, chance_in_words, mann_whitney
 from prefix_engine.stopwatch import Timing
 
 ENOUGH_TRIALS = 5
@@ -112,7 +112,9 @@ def judge_speed(arms: dict[Arm, ArmSummary]) -> SpeedVerdict:
     if fewest < ENOUGH_TRIALS:
         return SpeedVerdict(SpeedKind.TOO_FEW, _too_few(fewest), None)
     test = mann_whitney(hit.ttft_s, control.ttft_s)
-    wins = f"in {test.less:g} of {test.pairs} pairings the hit was faster (p = {test.p:.2g})"
+    wins = (
+        f"in {test.less:g} of {test.pairs} pairings the hit was faster ({chance_in_words(test.p)})"
+    )
     if test.p < SIGNIFICANT_P:
         return SpeedVerdict(SpeedKind.FASTER, f"The hit is faster: {wins}.", test)
     return SpeedVerdict(SpeedKind.NO_DIFFERENCE, f"No measurable difference: {wins}.", test)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from prefix_engine.ranktest import mann_whitney
+from prefix_engine.ranktest import chance_in_words, mann_whitney
 
 few_values = st.lists(st.integers(0, 4), min_size=1, max_size=5)
 
@@ -64,3 +64,11 @@ def test_it_is_one_sided() -> None:
 def test_an_empty_sample_is_an_error(first: list[float], second: list[float]) -> None:
     with pytest.raises(ValueError, match="at least one value"):
         mann_whitney(first, second)
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [(0.5, "p = 0.5"), (0.0312, "p = 0.031"), (1e-4, "p = 0.0001"), (1.1e-10, "p < 0.0001")],
+)
+def test_a_tiny_chance_is_told_without_an_exponent(p: float, words: str) -> None:
+    assert chance_in_words(p) == words

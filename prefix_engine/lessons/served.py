@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import comb
 
+from prefix_engine.ranktest import chance_in_words
 from prefix_engine.speed import BUSY_BELOW, ENOUGH_TRIALS, SIGNIFICANT_P, SpeedKind
 
 
@@ -169,7 +170,7 @@ def speed_sentence(stream: Stream, busy: bool) -> str:
             f"{ENOUGH_TRIALS} are needed."
         )
     p = sign_test(sooner, pairs)
-    wins = f"in {sooner} of {pairs} pairs the first token came sooner (p = {p:.2g})"
+    wins = f"in {sooner} of {pairs} pairs the first token came sooner ({chance_in_words(p)})"
     if kind is SpeedKind.NO_DIFFERENCE:
         return f"No measurable difference in time: {wins}."
     return f"With the cache it is faster: {wins}; {stream.saved_s[-1]:.1f} s saved in all."

@@ -7,6 +7,7 @@ from statistics import median
 import pandas as pd
 
 from prefix_engine.lessons.crowd import Crowd, Sharing, Who
+from prefix_engine.ranktest import chance_in_words
 from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P
 from ui.lessons.trials import runs_in_words
 from ui.wording import milliseconds, tokens
@@ -84,7 +85,7 @@ def speed_in_words(crowd: Crowd) -> str:
         return f"{medians} Too few runs to tell which is faster: {ENOUGH_TRIALS} are needed."
     pairs = f"in {test.less:g} of {test.pairs} pairings the one with the cache was faster"
     verdict = "It is faster with the cache" if test.p < SIGNIFICANT_P else "No clear difference"
-    return f"{medians} {verdict}: {pairs} (p = {test.p:.2g})."
+    return f"{medians} {verdict}: {pairs} ({chance_in_words(test.p)})."
 
 
 def sharing_in_words(sharing: Sharing) -> str:

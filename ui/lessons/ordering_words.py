@@ -15,6 +15,7 @@ from prefix_engine.lessons.parts import (
     kept_characters,
     times_changed,
 )
+from prefix_engine.ranktest import chance_in_words
 from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P
 from ui.lessons.trials import runs_in_words
 from ui.wording import milliseconds
@@ -125,7 +126,7 @@ def speed_in_words(orders: Orders) -> str:
         )
     pairs = f"in {test.less:g} of {test.pairs} pairings the suggested order was faster"
     verdict = "The suggested order is faster" if test.p < SIGNIFICANT_P else "No clear difference"
-    return f"{medians} {verdict}: {pairs} (p = {test.p:.2g})."
+    return f"{medians} {verdict}: {pairs} ({chance_in_words(test.p)})."
 
 
 def at_the_front(orders: Orders, titles: Mapping[str, str]) -> str:
