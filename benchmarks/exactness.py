@@ -175,8 +175,8 @@ class Peer:
         from prefix_engine.model.precision import choose_precision
         from prefix_engine.model.weights import ensure_weights
 
-        weights = ensure_weights(choose_precision(settings.precision).chosen)
-        self._network: Any = stock_network(weights.safetensors)
+        precision = choose_precision(settings.precision).chosen
+        self._network: Any = stock_network(ensure_weights().safetensors, precision)
         self._cold: tuple[tuple[int, ...], Tensor, Any] | None = None
 
     @torch.inference_mode()

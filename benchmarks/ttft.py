@@ -33,6 +33,7 @@ from benchmarks.peers.table import CaseResult, Result, show
 from benchmarks.peers.targets import judge
 from benchmarks.peers.worker import Environ, Worker
 from prefix_engine.model.geometry import LlamaGeometry
+from prefix_engine.model.info import Precision
 from prefix_engine.model.precision import DTYPES, choose_precision
 from prefix_engine.model.weights import LocalWeights, ensure_weights
 from prefix_engine.tokenizer import VocabularyTokenizer
@@ -137,19 +138,19 @@ def case_result(
 
 
 def start_workers(
-    weights: LocalWeights, names: Sequence[str], stack: ExitStack
+    weights: LocalWeights, precision: Precision, names: Sequence[str], stack: ExitStack
 ) -> tuple[list[Contestant], dict[str, str]]:
     """Start the runtimes one after another; those that can't be had, with the reason."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="first-difference-")))
     ways: dict[str, tuple[Callable[..., Peer], tuple[object, ...], Environ]] = {
-        "engine": (EnginePeer, (weights.precision, MOST_TOKENS, (ENGINE, SUFFIX_ONLY)), {}),
-        "fast": (EnginePeer, (weights.precision, MOST_TOKENS, (FAST,)), {}),
+        "engine": (EnginePeer, (precision, MOST_TOKENS, (ENGINE, SUFFIX_ONLY)), {}),
+        "fast": (EnginePeer, (precision, MOST_TOKENS, (FAST,)), {}),
         "long-waits": (
             EnginePeer,
-            (weights.precision, MOST_TOKENS, (LONG_WAITS,)),
+            (precision, MOST_TOKENS, (LONG_WAITS,)),
             OPENMP_DEFAULT,
         ),
-        "transformers": (StockPeer, (weights.safetensors,), OPENMP_DEFAULT),
+        "transformers": (StockPeer, (weights.safetensors, precision), OPENMP_DEFAULT),
         "llama.cpp": (
             LlamaCppPeer,
             (find_gguf(), folder, MOST_TOKENS, THREADS),
@@ -173,7 +174,7 @@ def start_workers(
 
 def measure(names: Sequence[str], cases: Sequence[Case]) -> Result:
     precision = choose_precision().chosen
-    weights = ensure_weights(precision)
+    weights = ensure_weights()
     with safe_open(weights.safetensors, framework="pt") as file:
         geometry = LlamaGeometry.from_metadata(file.metadata())
     dtype = DTYPES[precision]
@@ -187,7 +188,7 @@ def measure(names: Sequence[str], cases: Sequence[Case]) -> Result:
         _tell(f"{case.name}, {case.rounds} rounds")
 
     with ExitStack() as stack:
-        contestants, missing = start_workers(weights, names, stack)
+        contestants, missing = start_workers(weights, precision, names, stack)
         exact = next((one.worker.exact() for one in contestants if one.setting == ENGINE), None)
         timed = time_cases(contestants, cases, ids, between)
     works = [Work.of(geometry, case.shared, case.new, dtype.itemsize) for case in cases]

@@ -16,8 +16,8 @@ from prefix_engine.model.base import Model
 from prefix_engine.model.exactness import keeps_bits
 from prefix_engine.model.geometry import LlamaGeometry
 from prefix_engine.model.hub import load_hub_model
-from prefix_engine.model.info import ModelInfo
-from prefix_engine.model.linear import best_linear, int8_for_few_rows, plain
+from prefix_engine.model.info import ModelInfo, Precision
+from prefix_engine.model.linear import best_linear, int8_for_few_rows, plain_linear
 from prefix_engine.model.llama import FRAME, LlamaModel
 from prefix_engine.model.precision import DTYPES, choose_precision
 from prefix_engine.model.weights import LocalWeights, ensure_weights
@@ -62,9 +62,10 @@ def load_model(
     """The model and its tokenizer; the built-in model is fetched and converted if need be."""
     if settings.model is not None:
         return load_hub_model(settings.model, settings.device)
-    weights = ensure_weights(choose_precision(settings.precision).chosen, on_progress)
+    weights = ensure_weights(on_progress)
     vocabulary = Vocabulary.read(weights.vocabulary)
-    model = read_llama(weights, vocabulary, settings.strict, settings.fast)
+    precision = choose_precision(settings.precision).chosen
+    model = read_llama(weights, vocabulary, precision, settings.strict, settings.fast)
     return model, VocabularyTokenizer(vocabulary)
 
 
@@ -92,25 +93,32 @@ class MappedTensors(Mapping[str, Tensor]):
 
 
 def read_llama(
-    weights: LocalWeights, vocabulary: Vocabulary, strict: bool = False, fast: bool = False
+    weights: LocalWeights,
+    vocabulary: Vocabulary,
+    precision: Precision,
+    strict: bool = False,
+    fast: bool = False,
 ) -> LlamaModel:
-    """The lean model, with what it can promise of a hit on this machine in its `info.exact`."""
+    """The lean model, computing in `precision`; in its `info.exact` is what it can promise of a hit
+    on this machine."""
     tensors = MappedTensors(weights.safetensors)
     geometry = LlamaGeometry.from_metadata(tensors.metadata)
     info = ModelInfo(
         label=weights.label,
         weights_sha256=weights.gguf_sha256,
-        precision=weights.precision,
+        precision=precision,
         device="cpu",
         vocabulary=geometry.vocabulary,
         max_tokens=geometry.context_length,
         stop_ids=frozenset(vocabulary.stop_ids),
     )
-    exact = best_linear(DTYPES[weights.precision])
+    dtype = DTYPES[precision]
+    linear, output = best_linear(dtype), plain_linear(dtype)
     if fast:
-        linear, output = int8_for_few_rows(exact), int8_for_few_rows(plain)
-        return LlamaModel(geometry, tensors, replace(info, exact="fast"), linear, output)
-    model = LlamaModel(geometry, tensors, info, exact, strict=strict)
+        info = replace(info, exact="fast")
+        linear, output = int8_for_few_rows(linear), int8_for_few_rows(output)
+        return LlamaModel(geometry, tensors, info, dtype, linear, output)
+    model = LlamaModel(geometry, tensors, info, dtype, linear, output, strict)
     if keeps_bits(model):
         model.info = replace(info, exact="frames" if strict else "bits")
     return model

@@ -35,11 +35,10 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def local_weights() -> LocalWeights:
-    """The built-in model's files, in the precision that suits this machine."""
-    from prefix_engine.model.precision import choose_precision
+    """The built-in model's files."""
     from prefix_engine.model.weights import ensure_weights
 
-    return ensure_weights(choose_precision().chosen)
+    return ensure_weights()
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +57,11 @@ def tokenizer(vocabulary: Vocabulary) -> VocabularyTokenizer:
 
 @pytest.fixture(scope="session")
 def model(local_weights: LocalWeights, vocabulary: Vocabulary) -> LlamaModel:
+    """The built-in model, in the precision that suits this machine."""
     from prefix_engine.loading import read_llama
+    from prefix_engine.model.precision import choose_precision
 
-    return read_llama(local_weights, vocabulary)
+    return read_llama(local_weights, vocabulary, choose_precision().chosen)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from benchmarks.peers.base import Answer, Peer, PeerMissing
 from prefix_engine.engine import Engine
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.loading import load_engine
-from prefix_engine.model.convert import Precision
+from prefix_engine.model.info import Precision
 from prefix_engine.settings import Settings
 from prefix_engine.tokenizer import Prompt, Tokenized, Tokenizer
 

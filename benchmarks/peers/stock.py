@@ -13,6 +13,8 @@ from torch import Tensor
 
 from benchmarks.peers.base import Answer, Peer, PeerMissing
 from prefix_engine.model.geometry import LlamaGeometry
+from prefix_engine.model.info import Precision
+from prefix_engine.model.precision import DTYPES
 
 NAME = "transformers"
 
@@ -26,8 +28,8 @@ class StockPeer(Peer):
 
     settings = (NAME,)
 
-    def __init__(self, safetensors: Path) -> None:
-        self._network = stock_network(safetensors)
+    def __init__(self, safetensors: Path, precision: Precision) -> None:
+        self._network = stock_network(safetensors, precision)
         self._cache: Any = None
         self._held = 0
 
@@ -53,7 +55,7 @@ class StockPeer(Peer):
         return Answer(seconds, first_id)
 
 
-def stock_network(safetensors: Path) -> Any:
+def stock_network(safetensors: Path, precision: Precision) -> Any:
     """transformers' Llama with the weights that `convert.py` wrote, taken apart again.
 
     Raises `PeerMissing` if transformers can't be imported.
@@ -62,9 +64,10 @@ def stock_network(safetensors: Path) -> Any:
         from transformers import LlamaConfig, LlamaForCausalLM
     except ImportError as error:
         raise PeerMissing(f"transformers is not installed ({error})") from error
+    dtype = DTYPES[precision]
     with safe_open(safetensors, framework="pt") as file:
         geometry = LlamaGeometry.from_metadata(file.metadata())
-        fused = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        fused = {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118
     config = LlamaConfig(
         vocab_size=geometry.vocabulary,
         hidden_size=geometry.hidden,
@@ -81,7 +84,8 @@ def stock_network(safetensors: Path) -> Any:
         eos_token_id=None,
     )
     config._attn_implementation = "sdpa"
-    network: Any = LlamaForCausalLM(config).to(fused["embedding"].dtype).eval()
+    network: Any = LlamaForCausalLM(config)
+    network = network.to(dtype).eval()
     weights = unfused(fused, geometry)
     network.load_state_dict(weights | {"lm_head.weight": weights["model.embed_tokens.weight"]})
     return network

@@ -11,7 +11,8 @@ The converted file holds, for every layer i (sizes are those of `LlamaGeometry`)
 
 and once `embedding` [vocabulary, hidden], which is the output projection too, and `final_norm`
 [hidden]. The attention scale 1/sqrt(head_dim) is folded into the q rows: with 64-wide heads it is
-1/8, which changes no bit of the products. All numbers are bfloat16 or all are float32.
+1/8, which changes no bit of the products. All numbers are bfloat16, the precision that the model
+was published in: whoever computes in float32 widens them, which is exact.
 
 Needs numpy and gguf, not torch, and never holds more than a few thousand dequantized rows: the
 whole model never stands in memory twice. The same GGUF always gives the same bytes.
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,16 +39,15 @@ from prefix_engine.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from gguf import GGUFReader, ReaderTensor
 
-Precision = Literal["bf16", "f32"]
 Progress = Callable[[str, float], None]
 """Told what is being done, and how much of that is done (0 to 1). It may raise to stop."""
 
 Rows = npt.NDArray[np.float32]
 
-CONVERSION = 1
+CONVERSION = 2
 """Raise it when the converted files change: copies with another number are made anew."""
 
-NUMBER_BYTES: dict[Precision, int] = {"bf16": 2, "f32": 4}
+NUMBER_BYTES = 2
 NORMAL_TOKEN = 1  # GGUF's `tokenizer.ggml.token_type`; everything else is a control token
 ROWS_AT_ONCE = 4096  # a multiple of every head dimension, so that no head is torn
 
@@ -81,7 +81,6 @@ def convert(
     gguf: Path,
     safetensors: Path,
     vocabulary: Path,
-    precision: Precision,
     on_progress: Progress = lambda message, done: None,
 ) -> None:
     """Write the converted weights and the vocabulary of a Llama-shaped GGUF file.
@@ -95,7 +94,7 @@ def convert(
     reader = GGUFReader(gguf)
     geometry = read_geometry(reader)
     read_vocabulary(reader).write(vocabulary)
-    _write_tensors(safetensors, _targets(reader, geometry), geometry, precision, on_progress)
+    _write_tensors(safetensors, _targets(reader, geometry), geometry, on_progress)
 
 
 def read_geometry(reader: GGUFReader) -> LlamaGeometry:
@@ -188,25 +187,24 @@ def _write_tensors(
     path: Path,
     targets: list[_Target],
     geometry: LlamaGeometry,
-    precision: Precision,
     on_progress: Progress,
 ) -> None:
     with path.open("wb") as file:
-        file.write(_header(targets, geometry, precision))
+        file.write(_header(targets, geometry))
         for number, target in enumerate(targets, start=1):
             for part in target.parts:
                 for rows in _dequantized(part):
-                    file.write(_encode(part.change(rows), precision))
-            on_progress(f"Converting the weights to {precision}", number / len(targets))
+                    file.write(_encode(part.change(rows)))
+            on_progress("Converting the weights", number / len(targets))
 
 
-def _header(targets: list[_Target], geometry: LlamaGeometry, precision: Precision) -> bytes:
-    entries: dict[str, Any] = {"__metadata__": {**geometry.to_metadata(), "precision": precision}}
+def _header(targets: list[_Target], geometry: LlamaGeometry) -> bytes:
+    entries: dict[str, Any] = {"__metadata__": geometry.to_metadata()}
     offset = 0
     for target in targets:
-        end = offset + prod(target.shape) * NUMBER_BYTES[precision]
+        end = offset + prod(target.shape) * NUMBER_BYTES
         entries[target.name] = {
-            "dtype": precision.upper(),
+            "dtype": "BF16",
             "shape": target.shape,
             "data_offsets": (offset, end),
         }
@@ -225,9 +223,7 @@ def _dequantized(part: _Part) -> Iterator[Rows]:
         yield dequantize(stored[start : start + ROWS_AT_ONCE], part.source.tensor_type)
 
 
-def _encode(rows: Rows, precision: Precision) -> bytes:
-    if precision == "f32":
-        return rows.astype("<f4").tobytes()
+def _encode(rows: Rows) -> bytes:
     # numpy has no bfloat16: keep the upper half of a float32, rounded to nearest, ties to even
     bits: npt.NDArray[np.uint32] = rows.astype("<f4").view("<u4")
     rounded: npt.NDArray[np.uint16] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")

@@ -22,9 +22,8 @@ from torch import Tensor
 from prefix_engine.errors import ModelRefused
 from prefix_engine.hub_tokenizer import HubTokenizer, load_hub_tokenizer
 from prefix_engine.model.base import CHUNK_ROWS, KVShape, Model, OnChunk, Slab
-from prefix_engine.model.convert import Precision
 from prefix_engine.model.hub_files import HubFiles, find_files
-from prefix_engine.model.info import ModelInfo
+from prefix_engine.model.info import ModelInfo, Precision
 from prefix_engine.model.precision import DTYPES, choose_precision
 
 PROBE_PARTS = (6, 4, 1)

@@ -3,16 +3,23 @@ and, for who asks for it, eight-bit ones for a few rows.
 
 How `F.linear` adds up a row in float32 depends on how many rows there are: with a few it takes
 other kernels than with many, and the last bits differ. Weights that were laid out for oneDNN
-beforehand take one kernel for any number of rows, and are faster for a few. The two operations are
-private to PyTorch, so they are tried before they are used. SmolLM2's layers, two Zen 3 cores, ms:
+beforehand take one kernel for any number of rows, and are faster for a few.
 
-    rows          1     4     16    64    256   512   1024
-    F.linear      24    55    54    127   349   693   1275
-    packed        15    22    46    108   378   679   1336
+Weights are kept in bfloat16. To compute in float32 they are widened just before each product, into
+a scratch that stays in the processor's cache: the same bits as with weights kept in float32, in
+half the memory. SmolLM2's layers, two Zen 3 cores, ms:
+
+    rows                              1     4    16    64   256   512  1024
+    F.linear                         35    66    67   155   410   695  1323
+    packed, weights in float32       26    30    47   112   368   700  1418
+    packed, weights widened          32    40    59   135   380   734  1421
+
+The operations for oneDNN are private to PyTorch, so they are tried before they are used.
 """
 
 from __future__ import annotations
 
+import ctypes
 import warnings
 from collections.abc import Callable
 
@@ -27,6 +34,7 @@ MakeLinear = Callable[[Tensor], Linear]
 """From a weight [outputs, inputs]; what is made may or may not keep that tensor."""
 
 FEW_ROWS = 16
+OUTPUTS_AT_ONCE = 4096
 PACKED_FOR_ROWS = 512  # a hint: many rows gain a little by it, few lose nothing
 TRIED_ROWS = (*range(1, 33), *(rows + i for rows in range(48, 257, 16) for i in (-1, 0, 1)))
 TRIED_SIZES = ((960, 576), (576, 1536))  # outputs and inputs, one of them a long sum
@@ -42,9 +50,61 @@ def packed(weight: Tensor) -> Linear:
 
     Raises RuntimeError or AttributeError where PyTorch or the processor can't do it.
     """
-    layout = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_FOR_ROWS)
-    multiply = torch.ops.mkldnn._linear_pointwise
-    return lambda x: multiply(x, layout, None, "none", [], "")
+    layout = _lay_out(weight)
+    return lambda x: _multiply(x, layout)
+
+
+class Widened:
+    """Makes layers for float32 that keep their weights in bfloat16.
+
+    Those of one size work in one scratch: one product at a time.
+    """
+
+    def __init__(self) -> None:
+        self._scratches: dict[tuple[int, ...], Tensor] = {}
+
+    def plain(self, weight: Tensor) -> Linear:
+        """`plain`, some outputs at a time. Keeps the weight."""
+        pieces = torch.split(weight, OUTPUTS_AT_ONCE)
+        scratch = self._scratch(torch.empty(pieces[0].shape))
+        return lambda x: torch.cat(
+            [F.linear(x, scratch[: len(piece)].copy_(piece)) for piece in pieces], dim=-1
+        )
+
+    def packed(self, weight: Tensor) -> Linear:
+        """`packed`; raises as that does."""
+        layout = _lay_out(weight.float())
+        kept = _numbers(layout).bfloat16()
+        scratch = self._scratch(layout)
+        numbers = _numbers(scratch)
+
+        def widen_and_multiply(x: Tensor) -> Tensor:
+            numbers.copy_(kept)
+            return _multiply(x, scratch)
+
+        return widen_and_multiply
+
+    def _scratch(self, like: Tensor) -> Tensor:
+        """The one for this size: the first that was asked for."""
+        return self._scratches.setdefault(tuple(like.shape), like)
+
+
+def _lay_out(weight: Tensor) -> Tensor:
+    layout: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_FOR_ROWS)
+    return layout
+
+
+def _multiply(x: Tensor, layout: Tensor) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, layout, None, "none", [], "")
+    return product
+
+
+def _numbers(layout: Tensor) -> Tensor:
+    """What a tensor in oneDNN's layout holds, in the order of that layout: a view, for as long as
+    the tensor lives."""
+    size = torch.ops.mkldnn._nbytes(layout)
+    memory = (ctypes.c_char * size).from_address(torch.ops.mkldnn.data_ptr(layout))
+    return torch.frombuffer(memory, dtype=layout.dtype)
 
 
 def int8(weight: Tensor) -> Linear:
@@ -72,24 +132,31 @@ def int8_for_few_rows(make: MakeLinear) -> MakeLinear:
     return make_both
 
 
+def plain_linear(dtype: torch.dtype) -> MakeLinear:
+    """For weights in bfloat16, to compute in `dtype`."""
+    return plain if dtype == torch.bfloat16 else Widened().plain
+
+
 def best_linear(dtype: torch.dtype) -> MakeLinear:
-    """`packed` if it works here and gives a row the same bits among any others, else `plain`.
+    """`plain_linear`, or the packed kind of it if that works here and gives a row the same bits
+    among any others.
 
     Takes a few tenths of a second, with the threads that torch is set to use.
     """
+    make = packed if dtype == torch.bfloat16 else Widened().packed
     try:
-        sound = all(_keeps_rows(packed, sizes, dtype) for sizes in TRIED_SIZES)
+        sound = all(_keeps_rows(make, sizes, dtype) for sizes in TRIED_SIZES)
     except (RuntimeError, AttributeError):
         sound = False
-    return packed if sound else plain
+    return make if sound else plain_linear(dtype)
 
 
 @torch.inference_mode()
 def _keeps_rows(make: MakeLinear, sizes: tuple[int, int], dtype: torch.dtype) -> bool:
     outputs, inputs = sizes
     dice = torch.Generator().manual_seed(0)
-    weight = torch.randn(outputs, inputs, generator=dice)
+    weight = torch.randn(outputs, inputs, generator=dice).bfloat16()
     x = torch.randn(max(TRIED_ROWS), inputs, generator=dice).to(dtype)
-    linear = make(weight.to(dtype))
+    linear = make(weight)
     whole = linear(x)
     return all(torch.equal(linear(x[-rows:].clone()), whole[-rows:]) for rows in TRIED_ROWS)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,7 @@ class Place:
 
 
 class LlamaModel(Model):
-    """Llama with the fused tensors that `convert.py` writes.
+    """Llama with the fused tensors that `convert.py` writes, computed in `dtype`.
 
     `strict` makes every pass one of 64 rows at a multiple of 64, the rows that are not wanted being
     dummies: a row then has the same bits, whatever kernels take its place among the rows for.
@@ -70,6 +71,7 @@ class LlamaModel(Model):
         geometry: LlamaGeometry,
         tensors: Mapping[str, Tensor],
         info: ModelInfo,
+        dtype: torch.dtype = torch.float32,
         make_linear: MakeLinear = plain,
         make_output: MakeLinear = plain,
         strict: bool = False,
@@ -78,12 +80,12 @@ class LlamaModel(Model):
         self.geometry = geometry
         self.strict = strict
         self.embedding = tensors["embedding"].clone()
-        self.final_norm = tensors["final_norm"].clone()
+        self.final_norm = tensors["final_norm"].to(dtype, copy=True)
         self._output = make_output(self.embedding)
-        self.layers = [_layer(tensors, i, make_linear) for i in range(geometry.layers)]
-        dtype = self.embedding.dtype
+        self.layers = [_layer(tensors, i, dtype, make_linear) for i in range(geometry.layers)]
         self.kv_shape = KVShape(geometry.layers, geometry.kv_heads, geometry.head_dim, dtype)
         self._cos, self._sin = rotary_tables(geometry, round_up(info.max_tokens, FRAME), dtype)
+        self._one_pass = Lock()  # layers may share memory that they work in
 
     @torch.inference_mode()
     def forward(
@@ -94,8 +96,10 @@ class LlamaModel(Model):
         for first, last in self._passes(start, start + len(ids)):
             if on_chunk is not None:
                 on_chunk(first - start)
-            last_row = self._pass(tokens[first - start : last - start], slab, first)
-        return self._output(last_row[None])[0].float()
+            with self._one_pass:
+                last_row = self._pass(tokens[first - start : last - start], slab, first)
+        with self._one_pass:
+            return self._output(last_row[None])[0].float()
 
     def _passes(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Cut positions [start, end) into what is computed at once."""
@@ -107,7 +111,7 @@ class LlamaModel(Model):
     def _pass(self, tokens: Tensor, slab: Slab, first: int) -> Tensor:
         """Run some tokens; returns the last one's normed hidden state, [hidden]."""
         place = self._place(first, first + len(tokens))
-        x = F.embedding(tokens, self.embedding)
+        x = F.embedding(tokens, self.embedding).to(self.kv_shape.dtype)
         x = F.pad(x, (0, 0, place.first - place.start, place.end - place.last))
         for layer, kv in zip(self.layers, slab.padded.unbind(1), strict=True):
             x = x + self._attention(self._norm(x, layer.attention_norm), layer, kv, place)
@@ -125,7 +129,7 @@ class LlamaModel(Model):
             last,
             self._cos[start:end, None],
             self._sin[start:end, None],
-            CausalAttention(end - start, start, group, self.embedding.dtype),
+            CausalAttention(end - start, start, group, self.kv_shape.dtype),
         )
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -149,15 +153,17 @@ class LlamaModel(Model):
         return layer.attention_out(by_row.reshape(rows, -1))
 
 
-def _layer(tensors: Mapping[str, Tensor], i: int, make_linear: MakeLinear) -> Layer:
+def _layer(
+    tensors: Mapping[str, Tensor], i: int, dtype: torch.dtype, make_linear: MakeLinear
+) -> Layer:
     def tensor(name: str) -> Tensor:
         return tensors[f"layers.{i}.{name}"]
 
     return Layer(
-        attention_norm=tensor("attention_norm").clone(),
+        attention_norm=tensor("attention_norm").to(dtype, copy=True),
         qkv=make_linear(tensor("qkv")),
         attention_out=make_linear(tensor("attention_out")),
-        mlp_norm=tensor("mlp_norm").clone(),
+        mlp_norm=tensor("mlp_norm").to(dtype, copy=True),
         gate_up=make_linear(tensor("gate_up")),
         down=make_linear(tensor("down")),
     )

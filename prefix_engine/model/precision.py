@@ -14,7 +14,7 @@ from time import perf_counter
 import torch
 import torch.nn.functional as F
 
-from prefix_engine.model.convert import Precision
+from prefix_engine.model.info import Precision
 from prefix_engine.settings import PRECISION_VARIABLE, PrecisionWish, Settings
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "f32": torch.float32}

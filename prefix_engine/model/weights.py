@@ -29,7 +29,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from prefix_engine.errors import PrefixEngineError, WeightsUnavailable
-from prefix_engine.model.convert import CONVERSION, Precision, Progress, convert
+from prefix_engine.model.convert import CONVERSION, Progress, convert
 from prefix_engine.model.places import (
     GGUF_VARIABLE,
     PLACES,
@@ -56,7 +56,6 @@ class LocalWeights:
     label: str
     safetensors: Path
     vocabulary: Path
-    precision: Precision
     gguf_sha256: str
     converted_sha256: str
     source: str
@@ -64,15 +63,15 @@ class LocalWeights:
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of one precision in one folder."""
+    """The files of one release in one folder."""
 
     safetensors: Path
     vocabulary: Path
     manifest: Path
 
     @staticmethod
-    def within(folder: Path, release: Release, precision: Precision) -> _Files:
-        name = f"{Path(release.file_name).stem}.{precision}"
+    def within(folder: Path, release: Release) -> _Files:
+        name = Path(release.file_name).stem
         return _Files(
             safetensors=folder / f"{name}.safetensors",
             vocabulary=folder / f"{name}.vocabulary.json",
@@ -82,7 +81,7 @@ class _Files:
 
 @dataclass(frozen=True)
 class _Manifest:
-    """What the files of one precision should be."""
+    """What those files should be."""
 
     conversion: int
     gguf_sha256: str
@@ -102,13 +101,12 @@ class _Manifest:
 
 
 def ensure_weights(
-    precision: Precision,
     on_progress: Progress | None = None,
     release: Release = SMOLLM2,
     places: Sequence[Place] = PLACES,
     folders: Sequence[Path] | None = None,
 ) -> LocalWeights:
-    """Find, or else fetch and convert, the weights in this precision.
+    """Find, or else fetch and convert, the weights.
 
     `folders` are where they may be kept, the first one that can be written to is used; by default
     what `cache_folders` says. `on_progress` hears what is being done and which part of that is
@@ -117,18 +115,18 @@ def ensure_weights(
     tell = on_progress or (lambda message, done: None)
     folders = tuple(folders) if folders is not None else cache_folders()
     tell("Checking the model's weights", 0.0)
-    found = _find_converted(folders, release, precision)
+    found = _find_converted(folders, release)
     if found:
         return found
     folder = _writable(folders, tell)
     try:
         with _only_one(folder, tell), _attempt(folder) as work:
-            found = _find_converted(folders, release, precision)  # another process's, by now
+            found = _find_converted(folders, release)  # another process's, by now
             if found:
                 return found
             search = Search(release, folders, work, tell)
             gguf, source = _find_gguf(search, places, folder)
-            return _convert(gguf, source, search, folder, precision)
+            return _convert(gguf, source, search, folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             what = f"The disk is full: the model needs about 1 GB in {folder}"
@@ -151,29 +149,24 @@ def cache_folders() -> tuple[Path, ...]:
     return (wished, spare)
 
 
-def _find_converted(
-    folders: Sequence[Path], release: Release, precision: Precision
-) -> LocalWeights | None:
+def _find_converted(folders: Sequence[Path], release: Release) -> LocalWeights | None:
     for folder in folders:
-        files = _Files.within(folder, release, precision)
+        files = _Files.within(folder, release)
         try:
             stated = _Manifest(**json.loads(files.manifest.read_text(encoding="utf-8")))
             actual = _Manifest.of(files, release, stated.source)
         except (OSError, ValueError, TypeError):  # missing, cut short, or not what we write
             continue
         if stated == actual:
-            return _local_weights(files, actual, release, precision)
+            return _local_weights(files, actual, release)
     return None
 
 
-def _local_weights(
-    files: _Files, manifest: _Manifest, release: Release, precision: Precision
-) -> LocalWeights:
+def _local_weights(files: _Files, manifest: _Manifest, release: Release) -> LocalWeights:
     return LocalWeights(
         label=release.label,
         safetensors=files.safetensors,
         vocabulary=files.vocabulary,
-        precision=precision,
         gguf_sha256=manifest.gguf_sha256,
         converted_sha256=manifest.converted_sha256,
         source=manifest.source,
@@ -253,18 +246,16 @@ def _find_gguf(search: Search, places: Sequence[Place], folder: Path) -> tuple[P
     )
 
 
-def _convert(
-    gguf: Path, source: str, search: Search, folder: Path, precision: Precision
-) -> LocalWeights:
-    made = _Files.within(search.work, search.release, precision)
-    kept = _Files.within(folder, search.release, precision)
-    convert(gguf, made.safetensors, made.vocabulary, precision, search.on_progress)
+def _convert(gguf: Path, source: str, search: Search, folder: Path) -> LocalWeights:
+    made = _Files.within(search.work, search.release)
+    kept = _Files.within(folder, search.release)
+    convert(gguf, made.safetensors, made.vocabulary, search.on_progress)
     manifest = _Manifest.of(made, search.release, source)
     made.manifest.write_text(json.dumps(asdict(manifest), indent=2), encoding="utf-8")
     _move(made.safetensors, kept.safetensors)
     _move(made.vocabulary, kept.vocabulary)
     _move(made.manifest, kept.manifest)
-    return _local_weights(kept, manifest, search.release, precision)
+    return _local_weights(kept, manifest, search.release)
 
 
 def _move(file: Path, place: Path) -> Path:
@@ -280,13 +271,9 @@ def _sha256(path: Path) -> str:
 
 
 def main() -> int:
-    """Get the weights ready in the precision that suits this machine. Returns the exit status."""
-    from prefix_engine.model.precision import choose_precision  # brings torch, 2 s
-
+    """Get the weights ready. Returns the exit status."""
     try:
-        choice = choose_precision()
-        print(choice.reason)
-        weights = ensure_weights(choice.chosen, _progress_printer())
+        weights = ensure_weights(_progress_printer())
     except PrefixEngineError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -178,7 +178,7 @@ def test_stock_transformers_gets_the_converted_weights_and_crops_back(
 
     path = tmp_path / "tiny.safetensors"
     save_file(tiny_tensors(), path, metadata=GEOMETRY.to_metadata())
-    peer, engine = StockPeer(path), tiny_engine()
+    peer, engine = StockPeer(path, "f32"), tiny_engine()
     ids = [10 + i * 7 % 90 for i in range(50)]
     slab = engine.model.new_slab(50)
     expected = int(engine.model.forward(ids, slab, 0).argmax())

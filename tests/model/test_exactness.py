@@ -11,6 +11,7 @@ from prefix_engine.loading import load_engine, read_llama
 from prefix_engine.model.exactness import keeps_bits
 from prefix_engine.model.linear import Linear
 from prefix_engine.model.llama import FRAME, LlamaModel
+from prefix_engine.model.precision import choose_precision
 from prefix_engine.model.weights import LocalWeights
 from prefix_engine.settings import Settings
 from prefix_engine.tokenizer import VocabularyTokenizer
@@ -27,7 +28,7 @@ def tiny(*, drift: float = 0.0, strict: bool = False) -> LlamaModel:
             (x[:, None].double() @ weight.t().double())[:, 0].float() * (1 + drift * len(x))
         )
 
-    return LlamaModel(GEOMETRY, tiny_tensors(), INFO, make_linear, strict=strict)
+    return LlamaModel(GEOMETRY, tiny_tensors(), INFO, make_linear=make_linear, strict=strict)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -69,8 +70,9 @@ def test_the_strict_mode_keeps_the_promise_of_the_built_in_model(
     tokenizer: VocabularyTokenizer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("prefix_engine.model.linear.packed", unavailable)
-    strict = read_llama(local_weights, vocabulary, strict=True)
+    monkeypatch.setattr("prefix_engine.model.linear._lay_out", unavailable)
+    precision = choose_precision().chosen
+    strict = read_llama(local_weights, vocabulary, precision, strict=True)
     assert strict.info.exact == "frames"
     assert_no_bit_depends_on_the_cut(strict, (tokenizer.encode(TEXT) * 4)[:70], step=23)
 
@@ -85,7 +87,7 @@ def test_what_the_operator_asks_for_is_what_is_loaded() -> None:
     assert fast.model.info.exact == "fast"
 
 
-def unavailable(weight: Tensor) -> Linear:
+def unavailable(weight: Tensor) -> Tensor:
     raise RuntimeError
 
 

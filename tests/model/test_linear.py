@@ -7,7 +7,10 @@ from torch import Tensor
 from prefix_engine.model import linear
 from prefix_engine.model.linear import (
     FEW_ROWS,
+    OUTPUTS_AT_ONCE,
     Linear,
+    MakeLinear,
+    Widened,
     best_linear,
     int8_for_few_rows,
     packed,
@@ -17,24 +20,57 @@ from prefix_engine.model.linear import (
 
 def rounding_by_rows(weight: Tensor) -> Linear:
     """As right as any other, but the last bits depend on how many rows there are."""
-    return lambda x: (x * (1 + len(x) * 1e-6)) @ weight.t()
+    return lambda x: (x.float() * (1 + len(x) * 1e-2)) @ weight.float().t()
 
 
-def test_packed_weights_give_the_product_of_plain_ones() -> None:
-    if best_linear(torch.float32) is plain:
+def normal(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(len(shape) + shape[0]))
+
+
+@pytest.fixture
+def can_pack() -> None:
+    try:
+        packed(torch.ones(96, 64))(torch.ones(7, 64))
+    except (RuntimeError, AttributeError):
         pytest.skip("packed weights don't work on this machine")
-    weight, x = torch.randn(96, 64), torch.randn(7, 64)
+
+
+@pytest.mark.usefixtures("can_pack")
+def test_packed_weights_give_the_product_of_plain_ones() -> None:
+    weight, x = normal(96, 64), normal(7, 64)
     torch.testing.assert_close(packed(weight)(x), plain(weight)(x))
 
 
-def test_packed_weights_are_a_copy() -> None:
-    if best_linear(torch.float32) is plain:
-        pytest.skip("packed weights don't work on this machine")
-    weight, x = torch.randn(96, 64), torch.randn(7, 64)
-    layer = packed(weight)
+@pytest.mark.usefixtures("can_pack")
+@pytest.mark.parametrize("wide", [False, True])
+def test_packed_weights_are_a_copy(wide: bool) -> None:
+    weight, x = normal(96, 64), normal(7, 64)
+    layer = Widened().packed(weight.bfloat16()) if wide else packed(weight)
     before = layer(x)
     weight.zero_()
     assert torch.equal(layer(x), before)
+
+
+@pytest.mark.usefixtures("can_pack")
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_widened_weights_give_the_bits_of_the_same_ones_in_float32(rows: int) -> None:
+    makes = Widened()
+    weights = [
+        normal(96, 64).bfloat16(),
+        normal(96, 64).neg().bfloat16(),
+        normal(64, 96).bfloat16(),
+    ]
+    layers = [makes.packed(weight) for weight in weights]  # two of one size, in one scratch
+    for _ in range(2):
+        for weight, layer in zip(weights, layers, strict=True):
+            x = normal(rows, weight.shape[1])
+            assert torch.equal(layer(x), packed(weight.float())(x))
+
+
+def test_widened_piece_by_piece_nothing_is_lost_at_the_seams() -> None:
+    weight, x = normal(2 * OUTPUTS_AT_ONCE + 5, 8).bfloat16(), normal(3, 8)
+    product = Widened().plain(weight)(x)
+    torch.testing.assert_close(product, plain(weight.float())(x))
 
 
 def test_eight_bits_come_near_the_product_and_are_for_few_rows_only() -> None:
@@ -56,27 +92,43 @@ def test_each_output_has_a_scale_of_its_own_and_one_of_zeros_stays_zero() -> Non
     torch.testing.assert_close(product, torch.tensor([50.0, 0.015, 0.0]), rtol=0.03, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("error", [RuntimeError, AttributeError])
 def test_what_does_not_work_here_is_not_used(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception], dtype: torch.dtype
 ) -> None:
-    def missing(weight: Tensor) -> Linear:
+    def missing(weight: Tensor) -> Tensor:
         raise error
 
-    monkeypatch.setattr(linear, "packed", missing)
-    assert best_linear(torch.float32) is plain
+    monkeypatch.setattr(linear, "_lay_out", missing)
+    assert_plain(best_linear(dtype), dtype)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_what_changes_bits_with_the_number_of_rows_is_not_used(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(linear, "packed", rounding_by_rows)
-    assert best_linear(torch.float32) is plain
+    packs(monkeypatch, rounding_by_rows)
+    assert_plain(best_linear(dtype), dtype)
 
 
-def test_what_keeps_its_bits_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_what_keeps_its_bits_is_used(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
     def row_by_row(weight: Tensor) -> Linear:
-        return lambda x: (x[:, None] * weight[:1]).sum(-1)
+        return lambda x: (x[:, None] * weight[:1].to(x.dtype)).sum(-1)
 
-    monkeypatch.setattr(linear, "packed", row_by_row)
-    assert best_linear(torch.float32) is row_by_row
+    packs(monkeypatch, row_by_row)
+    weight, x = normal(8, 4).bfloat16(), normal(3, 4).to(dtype)
+    assert torch.equal(best_linear(dtype)(weight)(x), row_by_row(weight)(x))
+
+
+def packs(monkeypatch: pytest.MonkeyPatch, make: MakeLinear) -> None:
+    """Let packed layers be those that `make` makes."""
+    monkeypatch.setattr(linear, "packed", make)
+    monkeypatch.setattr(Widened, "packed", lambda self, weight: make(weight))
+
+
+def assert_plain(make: MakeLinear, dtype: torch.dtype) -> None:
+    weight, x = normal(8, 4).bfloat16(), normal(3, 4).to(dtype)
+    assert make is plain or make.__func__ is Widened.plain
+    assert torch.equal(make(weight)(x), plain(weight.to(dtype))(x))

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.peers.stock import stock_network
 from prefix_engine.model.base import CHUNK_ROWS, Slab
 from prefix_engine.model.geometry import LlamaGeometry
-from prefix_engine.model.info import ModelInfo
+from prefix_engine.model.info import ModelInfo, Precision
 from prefix_engine.model.llama import LlamaModel
 from prefix_engine.model.weights import LocalWeights
 from prefix_engine.tokenizer import VocabularyTokenizer
@@ -109,8 +109,8 @@ def make_pair(heads: int, kv_heads: int, dtype: torch.dtype = torch.float32) -> 
         if "norm" in name:  # which are all ones at first
             torch.nn.init.uniform_(weight, 0.5, 1.5)
     oracle = oracle.to(dtype)
-    info = ModelInfo("small", "", "", "cpu", VOCABULARY, POSITIONS, frozenset())
-    return Pair(LlamaModel(geometry, fused(oracle, geometry), info), oracle)
+    info = ModelInfo("small", "", "f32", "cpu", VOCABULARY, POSITIONS, frozenset())
+    return Pair(LlamaModel(geometry, fused(oracle, geometry), info, dtype), oracle)
 
 
 @pytest.fixture(scope="module", params=HEADS, ids=str)
@@ -224,7 +224,10 @@ def test_the_built_in_model_computes_as_transformers_does(
     tokenizer: VocabularyTokenizer,
     cut: int | None,
 ) -> None:
-    pair, ids = Pair(model, oracle_of(local_weights)), tokenizer.encode(PROMPT)
+    pair, ids = (
+        Pair(model, oracle_of(local_weights, model.info.precision)),
+        tokenizer.encode(PROMPT),
+    )
     found = pair.in_parts(ids, *([] if cut is None else [cut % len(ids)]))
     tolerance = 1e-4 if model.kv_shape.dtype == torch.float32 else 0.03
     for mine, theirs in zip(found, pair.uncached(ids), strict=True):
@@ -233,8 +236,8 @@ def test_the_built_in_model_computes_as_transformers_does(
 
 
 @cache
-def oracle_of(weights: LocalWeights) -> Any:
-    return stock_network(weights.safetensors)
+def oracle_of(weights: LocalWeights, precision: Precision) -> Any:
+    return stock_network(weights.safetensors, precision)
 
 
 STRICT_CUTS = [(1,), (63,), (64,), (65,), (64, 128), (10, 11, 12, 100)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from prefix_engine.model.convert import Precision
+from prefix_engine.model.info import Precision
 from prefix_engine.model.precision import (
     MOST_ROUNDS,
     choose_precision,

