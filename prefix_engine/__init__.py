@@ -10,6 +10,13 @@ import os
 # Threads of a parallel region wait for each other in a busy loop, and so starve the one they wait
 # for wherever anything else wants the processor: on two cores, one of them busy, nine tokens took
 # 1,400 ms. With short waits they take 145 ms there, and 110 instead of 95 on an idle machine.
-# OpenMP reads this when torch is first imported, so it is set here.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+# oneDNN compiles a kernel for every number of rows and keeps a thousand of them, PyTorch keeps as
+# many beside it, a megabyte for both: suffixes of all lengths made the process grow by 1 GB. A pass
+# needs about ten, and a kernel is made anew in a fraction of a millisecond.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "32")
+
+# All of this is read when torch is first imported.

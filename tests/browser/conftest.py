@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.serving import serve, watch
+from tests.browser.serving import SHOW_MS, serve, watch
+
+expect.set_options(timeout=SHOW_MS)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,8 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.serving import check_looks
+from tests.browser.serving import LOAD_MS, check_looks
 
-LOAD_MS = 90_000
 HOSTILE = '<img src=x onerror="document.title=1"> **b** ![x](http://x.y/z)'
 
 

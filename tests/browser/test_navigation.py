@@ -19,14 +19,13 @@ TITLES = {
     "room": "Room",
     "side_channel": "The side channel",
 }
-SHOW_MS = 60_000
 
 
 def test_all_pages_are_reached_from_the_first(page: Page, app: str) -> None:
     page.goto(app)
     for path, title in TITLES.items():
-        page.get_by_role("link", name=title, exact=True).click(timeout=SHOW_MS)
-        expect(page.get_by_role("heading", level=1, name=title)).to_be_visible(timeout=SHOW_MS)
+        page.get_by_role("link", name=title, exact=True).click()
+        expect(page.get_by_role("heading", level=1, name=title)).to_be_visible()
         expect(page).to_have_url(re.compile(rf"/{path}(\?|$)"))
 
 
@@ -34,9 +33,7 @@ def test_all_pages_are_reached_from_the_first(page: Page, app: str) -> None:
 def test_a_servers_first_visitor_may_follow_a_link_to_any_page(page: Page, path: str) -> None:
     with serve("app.py") as address:
         page.goto(f"{address}/{path}")
-        expect(page.get_by_role("link", name="Two prompts", exact=True)).to_be_visible(
-            timeout=SHOW_MS
-        )
+        expect(page.get_by_role("link", name="Two prompts", exact=True)).to_be_visible()
         title = page.get_by_role("heading", level=1, name=TITLES[path])
-        expect(title).to_be_visible(timeout=SHOW_MS)
+        expect(title).to_be_visible()
         page.close()

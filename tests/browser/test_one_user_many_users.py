@@ -8,11 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.serving import check_looks
-
-LOAD_MS = 120_000
-SHOW_MS = 20_000
-RUN_MS = 280_000
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks
 
 
 @pytest.fixture
@@ -28,13 +24,13 @@ def test_it_runs_for_real_and_its_users_grow_by_keyboard(
     expect(run).to_be_enabled(timeout=LOAD_MS)
     page.get_by_role("slider", name="Users to measure").press("Home")
     page.get_by_role("slider", name="Rounds").press("Home")
-    expect(page.get_by_text("2 users are not measured yet")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("2 users are not measured yet")).to_be_visible()
     run.click()
     expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
     expect(page.get_by_text("2 users behind that system prompt")).to_be_visible()
     page.get_by_role("slider", name="Users behind one system prompt").press("End")
-    expect(page.get_by_text("Calculated: 10,000 users")).to_be_visible(timeout=SHOW_MS)
+    expect(page.get_by_text("Calculated: 10,000 users")).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Result as JSON").click()
     download.value.save_as(tmp_path / "result.json")
@@ -50,8 +46,8 @@ def test_covered_and_answered_it_is_accessible_and_fits(phone: Page, address: st
     expect(phone.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
     check_looks(phone)
     phone.get_by_role("button", name="Show without guessing").click()
-    expect(phone.get_by_text("Result as JSON")).to_be_visible(timeout=SHOW_MS)
+    expect(phone.get_by_text("Result as JSON")).to_be_visible()
     for table in phone.get_by_text("The same as a table").all():
         table.click()
-    expect(phone.get_by_text("calculated", exact=True).first).to_be_visible(timeout=SHOW_MS)
+    expect(phone.get_by_text("calculated", exact=True).first).to_be_visible()
     check_looks(phone)

@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.serving import check_looks
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks
 
-LOAD_MS = 60_000
-RUN_MS = 180_000
 ASKED = "May I take <b class=planted>two</b> of **these** a day, and is one enough?"
 NEVER = "Which of the gels that you sell is cheapest, and how soon would it be here?"
 

@@ -7,9 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.serving import check_looks
-
-LOAD_MS = 90_000
+from tests.browser.serving import LOAD_MS, check_looks
 
 
 @pytest.fixture

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.serving import check_looks, watch
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, watch
 
-LOAD_MS = 60_000
-RUN_MS = 120_000
 HOSTILE = (
     '<img src=x onerror="document.title=1"><style>*{display:none}</style> **b** ![x](http://x.y/z)'
 )

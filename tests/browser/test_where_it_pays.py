@@ -8,10 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from prefix_engine.lessons.sample_trace import sample_trace
-from tests.browser.serving import check_looks
-
-LOAD_MS = 60_000
-RUN_MS = 180_000
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -71,6 +74,22 @@ def test_widened_piece_by_piece_nothing_is_lost_at_the_seams() -> None:
     weight, x = normal(2 * OUTPUTS_AT_ONCE + 5, 8).bfloat16(), normal(3, 8)
     product = Widened().plain(weight)(x)
     torch.testing.assert_close(product, plain(weight.float())(x))
+
+
+@pytest.mark.usefixtures("can_pack")
+def test_memory_does_not_grow_with_the_numbers_of_rows_that_were_seen() -> None:
+    script = """
+import prefix_engine, psutil, torch
+from prefix_engine.model.linear import Widened
+layer, x = Widened().packed(torch.ones(576, 1536, dtype=torch.bfloat16)), torch.ones(512, 1536)
+for rows in range(1, 513):
+    layer(x[:rows])
+    if rows == 64:
+        before = psutil.Process().memory_info().rss
+print(psutil.Process().memory_info().rss - before)
+"""
+    grown = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert int(grown.stdout) < 64 * 2**20
 
 
 def test_eight_bits_come_near_the_product_and_are_for_few_rows_only() -> None:
