@@ -9,10 +9,13 @@ from pathlib import Path
 
 TASKS = Path("/proc/self/task")
 
+COMPUTES = "compute"
+"""So begins the name of the thread that multiplies matrices for all others."""
+
 
 class CpuClock:
-    """Seconds of processor time, from its making on, of the thread that made it and of the native
-    threads of this process, which are the workers of matrix products.
+    """Seconds of processor time, from its making on, of the thread that made it, of the one that
+    computes, and of the native threads of this process, which are the workers of matrix products.
 
     Other threads that Python knows are not counted: pages being drawn for others slow a request
     down, and if their time counted as its own, nothing would tell. Where there is no Linux to tell
@@ -31,7 +34,11 @@ class CpuClock:
         if not times_ns:
             return time.process_time()
         # for good: a thread that ends is no longer known, while its time can still be read
-        self._others |= {t.native_id for t in threading.enumerate() if t.native_id is not None}
+        self._others |= {
+            thread.native_id
+            for thread in threading.enumerate()
+            if thread.native_id is not None and not thread.name.startswith(COMPUTES)
+        }
         self._others.discard(self._mine)
         for thread, time_ns in times_ns.items():
             if thread not in self._others:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from prefix_engine import cpuclock
+from prefix_engine.compute import compute
 from prefix_engine.cpuclock import CpuClock
 
 SPUN_S = 0.2
@@ -67,6 +68,14 @@ def test_what_the_workers_of_a_matrix_product_compute_is_counted() -> None:
     while time.thread_time() - mine < SPUN_S:
         square @ square
     assert clock() >= 0.9 * (time.process_time() - all_s) > 1.1 * SPUN_S
+
+
+@linux
+def test_what_is_computed_for_it_is_counted() -> None:
+    clock = CpuClock()
+    before = clock()
+    compute(spin)
+    assert clock() - before >= SPUN_S * 0.9
 
 
 def test_where_threads_can_not_be_told_apart_the_process_counts(

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from prefix_engine.compute import compute
 from prefix_engine.errors import ModelRefused
 from prefix_engine.hub_tokenizer import HubTokenizer, load_hub_tokenizer
 from prefix_engine.model.base import CHUNK_ROWS, KVShape, Model, OnChunk, Slab
@@ -69,7 +71,8 @@ class HubModel(Model):
                 on_chunk(done)
             chunk = tokens[:, done : done + CHUNK_ROWS]
             cache = slab_cache(slab, start + done)
-            output = self._network(chunk, past_key_values=cache, use_cache=True, **self._options)
+            step = partial(self._network, chunk, past_key_values=cache, use_cache=True)
+            output = compute(partial(step, **self._options))
         return _last_row(output)
 
     def _tokens(self, ids: Sequence[int]) -> Tensor:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from prefix_engine.compute import compute
 from prefix_engine.model.attention import CausalAttention
 from prefix_engine.model.base import CHUNK_ROWS, KVShape, Model, OnChunk, Slab, round_up
 from prefix_engine.model.geometry import LlamaGeometry
@@ -85,9 +86,7 @@ class LlamaModel(Model):
         self.layers = [_layer(tensors, i, dtype, make_linear) for i in range(geometry.layers)]
         self.kv_shape = KVShape(geometry.layers, geometry.kv_heads, geometry.head_dim, dtype)
         self._cos, self._sin = rotary_tables(geometry, round_up(info.max_tokens, FRAME), dtype)
-        self._one_pass = Lock()  # layers may share memory that they work in
 
-    @torch.inference_mode()
     def forward(
         self, ids: Sequence[int], slab: Slab, start: int, on_chunk: OnChunk | None = None
     ) -> Tensor:
@@ -96,10 +95,9 @@ class LlamaModel(Model):
         for first, last in self._passes(start, start + len(ids)):
             if on_chunk is not None:
                 on_chunk(first - start)
-            with self._one_pass:
-                last_row = self._pass(tokens[first - start : last - start], slab, first)
-        with self._one_pass:
-            return self._output(last_row[None])[0].float()
+            rows = tokens[first - start : last - start]
+            last_row = compute(partial(self._pass, rows, slab, first))
+        return compute(partial(self._output, last_row[None]))[0].float()
 
     def _passes(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Cut positions [start, end) into what is computed at once."""
