@@ -11,12 +11,14 @@ import codecs
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 import torch
 
 from prefix_engine.cache.base import DEFAULT_NAMESPACE, Insert, PrefixCache
-from prefix_engine.cache.storage import copy_out, load
+from prefix_engine.cache.storage import KVSegment, copy_out, load
+from prefix_engine.compute import compute
 from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong, TooManyTrials
 from prefix_engine.model.base import Model, Slab
 from prefix_engine.stopwatch import Stopwatch, Timing
@@ -180,11 +182,11 @@ class Engine:
                 lease = self.cache.match(ids if read else (), namespace)
             with lease:
                 with watch.stage("load"):
-                    reused = load(lease.segments, slab)
+                    reused = compute(partial(load, lease.segments, slab))
                 with watch.stage("prefill"):
                     logits = self._forward(ids, slab, reused, watch, on_step)
                 with watch.stage("pick"):
-                    next_id = (pick or GREEDY.picker())(logits)
+                    next_id = compute(partial(pick or GREEDY.picker(), logits))
                 timing = watch.read()
                 storing = Stopwatch()
                 insert = self._store(ids, slab, namespace) if store else NOTHING_INSERTED
@@ -253,7 +255,7 @@ class Engine:
                 watch = Stopwatch()
                 logits = self.model.forward((next_id,), request.slab, len(fed))
                 fed.append(next_id)
-                next_id = pick(logits)
+                next_id = compute(partial(pick, logits))
                 seconds = watch.read().total_s
 
     def check_length(self, tokens: int, name: str = "The prompt") -> None:
@@ -296,7 +298,10 @@ class Engine:
         return self.model.forward(ids[start:], slab, start, on_chunk)
 
     def _store(self, ids: tuple[int, ...], slab: Slab, namespace: str) -> Insert:
-        return self.cache.insert(ids, lambda start, end: copy_out(slab, start, end), namespace)
+        def take(start: int, end: int) -> KVSegment:
+            return compute(partial(copy_out, slab, start, end))
+
+        return self.cache.insert(ids, take, namespace)
 
     @contextmanager
     def _borrow_slab(self) -> Iterator[Slab]:

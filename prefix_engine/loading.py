@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from prefix_engine.cache.radix import RadixCache
+from prefix_engine.compute import compute
 from prefix_engine.engine import Engine
 from prefix_engine.model.base import Model
 from prefix_engine.model.exactness import keeps_bits
@@ -64,8 +66,9 @@ def load_model(
         return load_hub_model(settings.model, settings.device)
     weights = ensure_weights(on_progress)
     vocabulary = Vocabulary.read(weights.vocabulary)
-    precision = choose_precision(settings.precision).chosen
-    model = read_llama(weights, vocabulary, precision, settings.strict, settings.fast)
+    precision = compute(partial(choose_precision, settings.precision)).chosen
+    read = partial(read_llama, weights, vocabulary, precision, settings.strict, settings.fast)
+    model = compute(read)
     return model, VocabularyTokenizer(vocabulary)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from prefix_engine.cache.base import Lease
 from prefix_engine.cache.storage import KVSegment
+from prefix_engine.compute import compute
 from prefix_engine.record import Exactness
 from prefix_engine.speed import Arm
 from prefix_engine.trials import Experiment
@@ -27,9 +29,9 @@ def check_exactness(experiment: Experiment, on_step: OnStep | None = None) -> Ex
         engine.request(experiment.b, read=False, store=False, on_step=on_step) as cold,
         engine.cache.pin(experiment.b_ids, experiment.namespace) as stored,
     ):
-        kv = _compare_kv(stored, cold.slab.kv, experiment.predicted_reuse)
+        kv = compute(partial(_compare_kv, stored, cold.slab.kv, experiment.predicted_reuse))
     hit = experiment.run(Arm.HIT, on_step)
-    logits = _compare(hit.logits, cold.prefill.logits)
+    logits = compute(partial(_compare, hit.logits, cold.prefill.logits))
     return Exactness(
         reused=hit.reused,
         kv_equal=kv.same_bits,

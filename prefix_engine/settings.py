@@ -39,7 +39,7 @@ class Settings:
     device: str = "cpu"
     max_prompt_tokens: int = 2048
     max_trials: int = 50
-    kv_budget_bytes: int = 256 * MIB
+    kv_budget_bytes: int = 160 * MIB
     kv_budget_each_bytes: int = 128 * MIB
     max_waiting: int = 100
     precision: PrecisionWish = "auto"
@@ -61,7 +61,7 @@ class Settings:
             device=environ.get("FIRST_DIFFERENCE_DEVICE") or "cpu",
             max_prompt_tokens=_positive(environ, "FIRST_DIFFERENCE_MAX_PROMPT_TOKENS", 2048),
             max_trials=_positive(environ, "FIRST_DIFFERENCE_MAX_TRIALS", 50),
-            kv_budget_bytes=_positive(environ, "FIRST_DIFFERENCE_KV_BUDGET_MIB", 256) * MIB,
+            kv_budget_bytes=_positive(environ, "FIRST_DIFFERENCE_KV_BUDGET_MIB", 160) * MIB,
             kv_budget_each_bytes=_positive(environ, "FIRST_DIFFERENCE_KV_BUDGET_EACH_MIB", 128)
             * MIB,
             max_waiting=_positive(environ, "FIRST_DIFFERENCE_MAX_WAITING", 100),

@@ -37,6 +37,10 @@ def test_it_has_the_threads_that_torch_is_set_to_where_it_is_asked(count: int) -
     assert compute(torch.get_num_threads) == count
 
 
+def test_what_computes_there_may_ask_for_more() -> None:
+    assert compute(lambda: compute(threading.get_ident)) == compute(threading.get_ident)
+
+
 def test_what_goes_wrong_there_is_raised_here_and_the_next_is_served() -> None:
     def fail() -> None:
         raise ZeroDivisionError

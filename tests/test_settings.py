@@ -17,7 +17,7 @@ NUMBERS = [
 def test_without_variables_everything_has_its_default() -> None:
     assert Settings.from_environment({}) == Settings()
     assert Settings() == Settings(
-        model=None, device="cpu", max_prompt_tokens=2048, kv_budget_bytes=256 * 2**20
+        model=None, device="cpu", max_prompt_tokens=2048, kv_budget_bytes=160 * 2**20
     )
 
 
