@@ -26,8 +26,7 @@ def test_a_part_is_moved_by_keyboard_measured_and_exported(
     page.keyboard.press("Enter")
     expect(page.get_by_text("2. Request id")).to_be_visible()
     expect(page.get_by_text("This order has not been measured yet")).to_be_visible()
-    for _ in range(2):
-        page.get_by_role("slider", name="Requests").press("ArrowLeft")
+    page.get_by_role("slider", name="Requests").press("Home")
     page.get_by_role("slider", name="Rounds").press("Home")
     run.click()
     expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
