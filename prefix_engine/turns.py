@@ -29,6 +29,8 @@ POLL_S = 0.1
 BACK_S = 0.25
 """How long the slot is kept for a visit between two turns of one share: it has a page to update."""
 RECENT_TURNS = 30
+REMEMBERED = 1000
+"""Visitors whose visits are counted; of more, who came first is forgotten."""
 
 
 class QueueFull(PrefixEngineError):
@@ -132,8 +134,14 @@ class ComputeSlot:
             return self._place(visit)
         self._waiting.remove(visit)
         self._holder, self._between = visit, None
-        self._visits[visit.visitor] += visit.turns == 0
+        if visit.turns == 0:
+            self._count_visit(visit.visitor)
         return None
+
+    def _count_visit(self, visitor: str) -> None:
+        self._visits[visitor] += 1
+        if len(self._visits) > REMEMBERED:
+            del self._visits[next(iter(self._visits))]
 
     def _is_next(self, visit: Visit) -> bool:
         return self._holder is None and self._waiting[0] is visit and not self._is_kept_from(visit)

@@ -129,6 +129,15 @@ def test_who_begins_again_while_others_wait_comes_after_their_first_share() -> N
     assert served == order
 
 
+def test_no_more_visitors_are_remembered_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefix_engine.turns.REMEMBERED", 0)
+    slot, served = slot_of(), list[str]()
+    with held(slot, "hasty"):
+        visitors = [arrive(slot, served, name) for name in ("hasty", "patient")]
+    all_join(*visitors)
+    assert served == ["hasty", "patient"]
+
+
 def test_where_nobody_waited_beginning_again_costs_nothing() -> None:
     slot, served = slot_of(), list[str]()
     with held(slot, "again"):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from prefix_engine.model.info import Precision
@@ -56,3 +60,16 @@ def test_a_slow_machine_measures_fewer_rounds_but_at_least_one(tick_s: float, ro
 
     measure_precision(clock)
     assert reads == 1 + rounds * 5  # the beginning; per round two starts, two ends, one look
+
+
+def test_on_a_processor_without_fast_bf16_it_is_f32() -> None:
+    script = "import prefix_engine.model.precision as p; print(p.measure_precision().chosen)"
+    environ = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "f32"
