@@ -44,6 +44,13 @@ MOST_TOKENS = 2304
 PACKAGES = ("transformers", "llama-cpp-python", "numpy")
 
 OPENMP_DEFAULT = {"GOMP_SPINCOUNT": "300000", "OMP_WAIT_POLICY": None}
+PEERS_OWN = {
+    **OPENMP_DEFAULT,
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "1024",
+    "LRU_CACHE_CAPACITY": "1024",
+    "MALLOC_ARENA_MAX": "16",
+}
+"""What a peer would have, had this project not set these variables for itself."""
 """libgomp's own number where nothing is set, and no policy. `prefix_engine` sets short waits when
 it is imported, for the app's sake; the peers must not be slowed by that."""
 
@@ -150,11 +157,11 @@ def start_workers(
             (precision, MOST_TOKENS, (LONG_WAITS,)),
             OPENMP_DEFAULT,
         ),
-        "transformers": (StockPeer, (weights.safetensors, precision), OPENMP_DEFAULT),
+        "transformers": (StockPeer, (weights.safetensors, precision), PEERS_OWN),
         "llama.cpp": (
             LlamaCppPeer,
             (find_gguf(), folder, MOST_TOKENS, THREADS),
-            OPENMP_DEFAULT,
+            PEERS_OWN,
         ),
     }
     contestants: list[Contestant] = []

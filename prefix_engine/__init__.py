@@ -1,7 +1,7 @@
 """A prefix-cached language model engine that shows what it reuses, and proves it.
 
 The usual way in: `loading.load_engine` for an engine, `run.run` for a whole comparison, `compare`
-and `diagnose` for the tokens alone. Nothing is imported here, so that what
+and `diagnose` for the tokens alone. No module of it is imported here, so that what
 needs no torch stays light.
 """
 
@@ -25,7 +25,7 @@ os.environ.setdefault("LRU_CACHE_CAPACITY", "32")
 
 # Each thread that asks for memory gets an arena of its own from glibc, which gives hardly anything
 # back: thirty pages at work held 150 MB that nobody used. Two arenas serve as well.
-M_ARENA_MAX = -8
-mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-if mallopt is not None and "MALLOC_ARENA_MAX" not in os.environ:
-    mallopt(M_ARENA_MAX, 2)
+_ARENA_MAX = -8  # M_ARENA_MAX of glibc's malloc.h
+_mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+if _mallopt is not None and "MALLOC_ARENA_MAX" not in os.environ:
+    _mallopt(_ARENA_MAX, 2)

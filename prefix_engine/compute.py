@@ -25,6 +25,7 @@ _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=COMPUTES)
 def compute(work: Callable[[], T]) -> T:
     """What `work` returns, or raises, over there; without gradients, and with as many threads as
     torch is set to here. One after another, so that what is computed may share memory to work in.
+    `work` must not ask for a lock: who holds it may be waiting for this thread.
     """
     if threading.current_thread().name.startswith(COMPUTES):
         return work()

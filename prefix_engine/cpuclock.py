@@ -9,13 +9,15 @@ from pathlib import Path
 
 TASKS = Path("/proc/self/task")
 
-COMPUTES = "compute"
+COMPUTES = "first-difference-compute"
 """So begins the name of the thread that multiplies matrices for all others."""
 
 
 class CpuClock:
     """Seconds of processor time, from its making on, of the thread that made it, of the one that
     computes, and of the native threads of this process, which are the workers of matrix products.
+
+    What is computed for others meanwhile counts too: the compute slot keeps them apart.
 
     Other threads that Python knows are not counted: pages being drawn for others slow a request
     down, and if their time counted as its own, nothing would tell. Where there is no Linux to tell

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from prefix_engine.cache.base import Lease
+from prefix_engine.cache.base import Segment
 from prefix_engine.cache.storage import KVSegment
 from prefix_engine.compute import compute
 from prefix_engine.record import Exactness
@@ -29,7 +30,8 @@ def check_exactness(experiment: Experiment, on_step: OnStep | None = None) -> Ex
         engine.request(experiment.b, read=False, store=False, on_step=on_step) as cold,
         engine.cache.pin(experiment.b_ids, experiment.namespace) as stored,
     ):
-        kv = compute(partial(_compare_kv, stored, cold.slab.kv, experiment.predicted_reuse))
+        segments = stored.segments  # read here: the cache has a lock, and may wait for `compute`
+        kv = compute(partial(_compare_kv, segments, cold.slab.kv, experiment.predicted_reuse))
     hit = experiment.run(Arm.HIT, on_step)
     logits = compute(partial(_compare, hit.logits, cold.prefill.logits))
     return Exactness(
@@ -48,11 +50,11 @@ class _Likeness:
     max_abs_diff: float
 
 
-def _compare_kv(stored: Lease, computed: Tensor, tokens: int) -> _Likeness:
+def _compare_kv(segments: Sequence[Segment], computed: Tensor, tokens: int) -> _Likeness:
     """The first `tokens` stored tokens against the same positions of a slab's kv, all layers."""
     start = 0
     pieces: list[_Likeness] = []
-    for segment in stored.segments:
+    for segment in segments:
         assert isinstance(segment, KVSegment)
         count = min(segment.tokens, tokens - start)
         if count > 0:

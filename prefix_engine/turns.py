@@ -30,7 +30,7 @@ BACK_S = 0.25
 """How long the slot is kept for a visit between two turns of one share: it has a page to update."""
 RECENT_TURNS = 30
 REMEMBERED = 1000
-"""Visitors whose visits are counted; of more, who came first is forgotten."""
+"""Visitors whose visits are counted; of more, who was here longest ago is forgotten."""
 
 
 class QueueFull(PrefixEngineError):
@@ -139,7 +139,7 @@ class ComputeSlot:
         return None
 
     def _count_visit(self, visitor: str) -> None:
-        self._visits[visitor] += 1
+        self._visits[visitor] = self._visits.pop(visitor, 0) + 1
         if len(self._visits) > REMEMBERED:
             del self._visits[next(iter(self._visits))]
 

@@ -1,4 +1,4 @@
-"""A GGUF file → one safetensors file that the lean forward maps and uses as it is.
+"""A GGUF file → one safetensors file that the lean forward maps and lays out for its products.
 
 The converted file holds, for every layer i (sizes are those of `LlamaGeometry`):
 

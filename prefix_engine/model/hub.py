@@ -73,7 +73,7 @@ class HubModel(Model):
             cache = slab_cache(slab, start + done)
             step = partial(self._network, chunk, past_key_values=cache, use_cache=True)
             output = compute(partial(step, **self._options))
-        return _last_row(output)
+        return compute(partial(_last_row, output))
 
     def _tokens(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor([ids], dtype=torch.long, device=self.info.device)

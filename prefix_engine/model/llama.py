@@ -97,7 +97,7 @@ class LlamaModel(Model):
                 on_chunk(first - start)
             rows = tokens[first - start : last - start]
             last_row = compute(partial(self._pass, rows, slab, first))
-        return compute(partial(self._output, last_row[None]))[0].float()
+        return compute(lambda: self._output(last_row[None])[0].float())
 
     def _passes(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Cut positions [start, end) into what is computed at once."""

@@ -71,6 +71,8 @@ def test_a_worker_lacks_what_must_not_be_set_in_it(monkeypatch: pytest.MonkeyPat
 def test_the_peers_do_not_inherit_the_short_waits_of_the_app() -> None:
     assert os.environ["OMP_WAIT_POLICY"] == "passive"  # set by prefix_engine
     assert ttft.OPENMP_DEFAULT["OMP_WAIT_POLICY"] is None
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        assert int(ttft.PEERS_OWN[name] or 0) > int(os.environ[name])  # set by prefix_engine
     assert ttft.OPENMP_DEFAULT["GOMP_SPINCOUNT"] != os.environ["GOMP_SPINCOUNT"]
 
 

@@ -23,7 +23,7 @@ from prefix_engine.model.linear import (
 
 def rounding_by_rows(weight: Tensor) -> Linear:
     """As right as any other, but the last bits depend on how many rows there are."""
-    return lambda x: (x.float() * (1 + len(x) * 1e-2)) @ weight.float().t()
+    return lambda x: (x.float() * (1 + len(x) * 1e-6)) @ weight.float().t()
 
 
 def normal(*shape: int) -> Tensor:
@@ -134,11 +134,22 @@ def test_what_changes_bits_with_the_number_of_rows_is_not_used(
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_what_keeps_its_bits_is_used(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
     def row_by_row(weight: Tensor) -> Linear:
-        return lambda x: (x[:, None] * weight[:1].to(x.dtype)).sum(-1)
+        return lambda x: (x[:, None].double() @ weight.t().double())[:, 0].to(x.dtype)
 
     packs(monkeypatch, row_by_row)
     weight, x = normal(8, 4).bfloat16(), normal(3, 4).to(dtype)
     assert torch.equal(best_linear(dtype)(weight)(x), row_by_row(weight)(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_what_keeps_its_bits_but_has_another_product_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+) -> None:
+    def of_another_weight(weight: Tensor) -> Linear:
+        return lambda x: (x[:, None].double() @ weight.t().double())[:, 0].to(x.dtype) * 1.1
+
+    packs(monkeypatch, of_another_weight)
+    assert_plain(best_linear(dtype), dtype)
 
 
 def packs(monkeypatch: pytest.MonkeyPatch, make: MakeLinear) -> None:

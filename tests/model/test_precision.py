@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -62,6 +63,9 @@ def test_a_slow_machine_measures_fewer_rounds_but_at_least_one(tick_s: float, ro
     assert reads == 1 + rounds * 5  # the beginning; per round two starts, two ends, one look
 
 
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="only there it can be switched off"
+)
 def test_on_a_processor_without_fast_bf16_it_is_f32() -> None:
     script = "import prefix_engine.model.precision as p; print(p.measure_precision().chosen)"
     environ = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
