@@ -129,13 +129,19 @@ def test_who_begins_again_while_others_wait_comes_after_their_first_share() -> N
     assert served == order
 
 
-def test_no_more_visitors_are_remembered_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prefix_engine.turns.REMEMBERED", 0)
-    slot, served = slot_of(), list[str]()
-    with held(slot, "hasty"):
-        visitors = [arrive(slot, served, name) for name in ("hasty", "patient")]
-    all_join(*visitors)
-    assert served == ["hasty", "patient"]
+@pytest.mark.parametrize(("limit", "order"), [(1, "ac"), (2, "ca")])
+def test_of_more_visitors_than_the_limit_who_was_here_longest_ago_is_as_new(
+    monkeypatch: pytest.MonkeyPatch, limit: int, order: str
+) -> None:
+    monkeypatch.setattr("prefix_engine.turns.REMEMBERED", limit)
+    slot, served = ComputeSlot(back_s=0), list[str]()
+    with closing(slot.visit("a")) as first, closing(slot.visit("b")) as second:
+        with first.turn():
+            pass
+        with second.turn():
+            visitors = [arrive(slot, served, name) for name in "ac"]
+        all_join(*visitors)
+    assert "".join(served) == order
 
 
 def test_where_nobody_waited_beginning_again_costs_nothing() -> None:

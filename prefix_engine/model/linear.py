@@ -41,8 +41,8 @@ TRIED_SIZES = ((960, 576), (576, 1536))  # outputs and inputs, one of them a lon
 
 
 def plain(weight: Tensor) -> Linear:
-    """PyTorch's own."""
-    return lambda x: F.linear(x, weight)
+    """PyTorch's own. A weight in another precision than x is converted anew in each call."""
+    return lambda x: F.linear(x, weight.to(x.dtype))
 
 
 def packed(weight: Tensor) -> Linear:

@@ -129,7 +129,7 @@ def ensure_weights(
             return _convert(gguf, source, search, folder)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            what = f"The disk is full: the model needs about 1 GB in {folder}"
+            what = f"The disk is full: the model needs about 500 MB in {folder}"
         else:
             what = f"The model can't be kept in {folder} ({error.strerror or error})"
         raise WeightsUnavailable(
@@ -188,7 +188,7 @@ def _writable(folders: Sequence[Path], tell: Progress) -> Path:
         return folder
     raise WeightsUnavailable(
         f"There is no place to keep the model: {'; '.join(reasons)}. Set {CACHE_VARIABLE} to a "
-        "folder that can be written to, with about 1 GB free, and start again."
+        "folder that can be written to, with about 500 MB free, and start again."
     )
 
 

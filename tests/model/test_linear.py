@@ -70,6 +70,11 @@ def test_widened_weights_give_the_bits_of_the_same_ones_in_float32(rows: int) ->
             assert torch.equal(layer(x), packed(weight.float())(x))
 
 
+def test_plain_layers_take_a_weight_of_another_precision() -> None:
+    weight, x = normal(6, 8).bfloat16(), normal(3, 8)
+    assert torch.equal(plain(weight)(x), plain(weight.float())(x))
+
+
 def test_widened_piece_by_piece_nothing_is_lost_at_the_seams() -> None:
     weight, x = normal(2 * OUTPUTS_AT_ONCE + 5, 8).bfloat16(), normal(3, 8)
     product = Widened().plain(weight)(x)
