@@ -129,6 +129,19 @@ def test_who_begins_again_while_others_wait_comes_after_their_first_share() -> N
     assert served == order
 
 
+def test_who_came_again_is_remembered_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefix_engine.turns.REMEMBERED", 2)
+    slot, served = ComputeSlot(back_s=0), list[str]()
+    with ExitStack() as visits:
+        for name in "aba":
+            with visits.enter_context(closing(slot.visit(name))).turn():
+                pass
+        with visits.enter_context(closing(slot.visit("c"))).turn():  # and b is forgotten
+            visitors = [arrive(slot, served, name) for name in "bd"]
+        all_join(*visitors)
+    assert "".join(served) == "bd"
+
+
 @pytest.mark.parametrize(("limit", "order"), [(1, "ac"), (2, "ca")])
 def test_of_more_visitors_than_the_limit_who_was_here_longest_ago_is_as_new(
     monkeypatch: pytest.MonkeyPatch, limit: int, order: str
