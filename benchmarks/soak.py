@@ -1,8 +1,9 @@
 """Does memory stay flat? `python -m benchmarks.soak`: 10,000 random requests to one engine.
 
-Prompts share beginnings or don't, in many namespaces, over a cache that is small enough to evict
-all the time; some requests are stopped half way, refused as too long, or go on to a reply, and
-namespaces are cleared. Prints the resident memory as it goes; exits 1 if it grew.
+Each comes from a visitor of its own and takes its turn. Prompts share beginnings or don't, in many
+namespaces, over a cache that is small enough to evict all the time; some requests are stopped half
+way, refused as too long, go on to a reply, or are asked in a room; namespaces are cleared, rooms
+opened and ended. Prints the resident memory as it goes; exits 1 if it grew.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import statistics
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 
 import psutil
 
@@ -19,7 +21,10 @@ from benchmarks.common.texts import english
 from prefix_engine.engine import Engine
 from prefix_engine.errors import PromptTooLong
 from prefix_engine.loading import load_engine
+from prefix_engine.room import Room, Rooms
 from prefix_engine.settings import MIB, Settings
+from prefix_engine.turns import ComputeSlot, Visit
+from prefix_engine.watch import Watch
 
 WARM_UP = 0.2
 """The part of the requests during which buffers still find their size."""
@@ -43,12 +48,23 @@ class Requests:
         self._dice = random.Random(seed)
         self._text = english()
         self._systems = [self._cut(SYSTEM_CHARACTERS) for _ in range(SYSTEM_PROMPTS)]
+        self._slot = ComputeSlot()
+        self._rooms = Rooms(self._forget)
+        self._room = self._open_room()
 
-    def serve_one(self) -> None:
+    def serve_one(self, number: int) -> None:
         """One request, as it comes."""
+        own = self._cut(self._dice.randrange(1, OWN_CHARACTERS))
+        with closing(self._slot.visit(f"visitor {number}")) as visit:
+            if self._dice.random() < 0.15:
+                self._ask_in_room(visit, own)
+                return
+            with visit.turn():
+                self._serve(self._dice.choice(self._systems) + own)
+
+    def _serve(self, prompt: str) -> None:
         engine, dice = self._engine, self._dice
-        namespace = f"visitor {dice.randrange(NAMESPACES)}"
-        prompt = dice.choice(self._systems) + self._cut(dice.randrange(1, OWN_CHARACTERS))
+        namespace = f"namespace {dice.randrange(NAMESPACES)}"
         what = dice.random()
         if what < 0.03:
             engine.cache.clear(namespace)
@@ -60,6 +76,21 @@ class Requests:
             self._too_long(namespace)
         else:
             engine.prefill(prompt, namespace=namespace, store=dice.random() < 0.8)
+
+    def _ask_in_room(self, visit: Visit, question: str) -> None:
+        if self._dice.random() < 0.05:
+            self._room.end(self._room.host_key)
+            self._room = self._open_room()
+        if self._dice.random() < 0.05:
+            self._room.salt(self._room.host_key, not self._room.board.salted)
+        self._room.ask(self._engine, visit.visitor, question, watch=Watch(visit.turn))
+
+    def _open_room(self) -> Room:
+        return self._rooms.open(self._dice.choice(self._systems), self._engine, "host")
+
+    def _forget(self, namespace: str) -> bool:
+        self._engine.cache.clear(namespace)
+        return True
 
     def _stopped(self, prompt: str, namespace: str) -> None:
         def stop(done: int, of: int) -> None:
@@ -100,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     requests, process = Requests(engine, options.seed), psutil.Process()
     samples_mb: list[float] = []
     for number in range(1, options.requests + 1):
-        requests.serve_one()
+        requests.serve_one(number)
         if number % SAMPLE_EVERY == 0 and number > WARM_UP * options.requests:
             samples_mb.append(process.memory_info().rss / 1e6)
         if number % max(options.requests // SHOWN, 1) == 0:

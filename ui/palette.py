@@ -103,7 +103,7 @@ REASON: dict[str, str] = {
 }
 """Why a matched token is computed all the same, by `TokenState.why`."""
 
-ARM_COLOUR: dict[str, str] = {"cold": "#0072b2", "control": "#c06b9b", "hit": "#009e73"}
+ARM_COLOUR: dict[str, str] = {"cold": "#2a83bd", "control": "#c06b9b", "hit": "#009e73"}
 """The arms of a timing, by `Arm`; like the stages' these stand out on both themes alike."""
 
 STAGE_COLOUR: dict[str, str] = {

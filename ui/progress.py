@@ -14,6 +14,8 @@ from prefix_engine.watch import Watch
 
 BETWEEN_UPDATES_S = 0.25
 FLUSH_S = 0.02
+TELLING_PART = 0.1
+"""From here on the time that it took says something about the time that is left."""
 
 
 def visitor() -> str:
@@ -39,6 +41,8 @@ class Progress:
         self._bar = self.here.progress(0.0, "Waiting for a turn")
         self._part, self._doing = 0.0, doing
         self._shown, self._updated_s = "", 0.0
+        self._began_s: float | None = None
+        self._left = ""
 
     def close(self) -> None:
         """All is measured, or nothing more will be: let the next one compute at once."""
@@ -55,18 +59,27 @@ class Progress:
         with self._visit.turn():
             # what was told last is sent by another thread: let it, before a clock starts
             time.sleep(FLUSH_S)
+            if self._began_s is None:
+                self._began_s = time.monotonic()
             yield
 
     def on_step(self, done: int, total: int) -> None:
         """A chunk of a prefill is about to begin."""
         visitor()  # see `_on_wait`
-        self._update_if_due(f"{self._doing} ({done:,} of {total:,} tokens)")
+        self._update_if_due(f"{self._doing} ({done:,} of {total:,} tokens){self._left}")
 
     def tell(self, part: float, what: str) -> None:
         """This part is done (0 to 1), and this comes next."""
         visitor()
-        self._part, self._doing = part, what
-        self._update_if_due(what)
+        self._part, self._doing, self._left = part, what, self._time_left(part)
+        self._update_if_due(what + self._left)
+
+    def _time_left(self, part: float) -> str:
+        """By what this run took until now, waits included; empty where that says little yet."""
+        if self._began_s is None or not TELLING_PART <= part < 1:
+            return ""
+        took_s = time.monotonic() - self._began_s
+        return f" · about {took_s * (1 - part) / part:.0f} s left"
 
     def _on_wait(self, waiting: Waiting) -> None:
         # asking the session is where Streamlit raises, and costs no message to the browser

@@ -10,6 +10,7 @@ import codecs
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefix_engine.compare import Comparison
@@ -102,12 +103,13 @@ def splice(
     behind = splice_range(a.prefill.ids, b.prefill.ids)
     if behind is None:
         return None
+    from prefix_engine.compute import compute  # brings torch, which a recording can do without
+
     n, last = len(b.prefill.ids), b.prefill.ids[-1]
     slab = engine.model.new_slab(n + REPLY_TOKENS)
-    slab.kv[:, :, :, : n - 1] = b.slab.kv[:, :, :, : n - 1]
+    compute(partial(_copy, b.slab, slab, slice(n - 1)))
     recomputed = engine.model.forward([last], slab, n - 1)
-    taken = slice(behind.start, behind.stop)
-    slab.kv[:, :, :, taken] = a.slab.kv[:, :, :, taken]
+    compute(partial(_copy, a.slab, slab, slice(behind.start, behind.stop)))
     spliced = engine.model.forward([last], slab, n - 1)
     true, first = b.prefill.logits, b.prefill.next_id
     return Splice(
@@ -115,14 +117,22 @@ def splice(
         b=comparison.b.text,
         kept=behind.start,
         taken=len(behind),
-        kl_nats=_kl_nats(true, spliced),
-        recompute_kl_nats=_kl_nats(true, recomputed),
+        kl_nats=compute(partial(_kl_nats, true, spliced)),
+        recompute_kl_nats=compute(partial(_kl_nats, true, recomputed)),
         rank=int((spliced > spliced[first]).sum()) + 1,
-        true_chance=float(true.softmax(-1)[first]),
-        spliced_chance=float(spliced.softmax(-1)[first]),
+        true_chance=compute(partial(_chance, true, first)),
+        spliced_chance=compute(partial(_chance, spliced, first)),
         true_text=_greedy_text(engine, b.slab, n, true, on_token),
         spliced_text=_greedy_text(engine, slab, n, spliced, on_token),
     )
+
+
+def _copy(source: Slab, to: Slab, positions: slice) -> None:
+    to.kv[:, :, :, positions] = source.kv[:, :, :, positions]
+
+
+def _chance(logits: Tensor, token: int) -> float:
+    return float(logits.softmax(-1)[token])
 
 
 def _kl_nats(true: Tensor, other: Tensor) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefix_engine.lessons.divergence import Divergence, diverge
@@ -44,25 +45,27 @@ def find_out(engine: Engine, a: str, b: str, watch: Watch | None = None) -> WhyI
     Nothing is read from the cache and nothing is stored in it. Raises `EmptyPrompt`,
     `PromptTooLong`, `TextError`, and what the watch raises.
     """
-    from prefix_engine.run import compare_prompts  # brings torch, which a recording can do without
+    # they bring torch, which a recording can do without
+    from prefix_engine.compute import compute
+    from prefix_engine.run import compare_prompts
 
     watch = watch or Watch()
     comparison = compare_prompts(engine, a, b)
     with ExitStack() as stack:
 
-        def compute(prompt: str) -> Request:
+        def request(prompt: str) -> Request:
             with watch.turn():
                 return stack.enter_context(
                     engine.request(prompt, read=False, store=False, on_step=watch.on_step)
                 )
 
         watch.tell(0, "Computing A")
-        computed_a = compute(a)
+        computed_a = request(a)
         watch.tell(1 / 3, "Computing B")
-        computed_b = compute(b)
+        computed_b = request(b)
         watch.tell(2 / 3, "Comparing, and answering B from its own KV and from a wrong cache")
         with watch.turn():
             return WhyItStops(
-                diverge(comparison, computed_a.slab.kv, computed_b.slab.kv),
+                compute(partial(diverge, comparison, computed_a.slab.kv, computed_b.slab.kv)),
                 splice(engine, comparison, computed_a, computed_b, watch.on_step or ignore),
             )

@@ -131,5 +131,8 @@ def test_door_and_board_are_accessible_and_fit(phone: Page, app: str, visit: Vis
     phone.get_by_text("Reveal what was reused").click()
     expect(phone.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
     expect(phone.locator(".js-plotly-plot").nth(2)).to_be_visible(timeout=LOAD_MS)
+    for table in phone.get_by_text("The same as a table").all():
+        table.click()
+    expect(phone.get_by_role("table").nth(2)).to_be_visible()
     check_looks(phone)
     end(phone)

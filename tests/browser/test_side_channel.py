@@ -81,6 +81,8 @@ def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browse
     member.get_by_role("button", name=re.compile("^Ask")).click(timeout=LOAD_MS)
     expect(member.get_by_text("Your request is number")).to_be_visible(timeout=RUN_MS)
     member.close()
+    page.get_by_text("Reveal what was reused").click()
+    expect(page.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
 
     page.get_by_role("link", name="The side channel", exact=True).click()
     page.get_by_role("button", name="Show without guessing").click(timeout=LOAD_MS)

@@ -63,15 +63,6 @@ def test_a_workload_is_served_for_real(page: Page) -> None:
     expect(page.get_by_text(re.compile("bears? the sentence out|can't tell")).first).to_be_visible()
 
 
-def test_a_run_can_be_stopped_and_loses_nothing(page: Page) -> None:
-    run_button(page).click()
-    stop = page.get_by_role("button", name="Stop", exact=True)
-    stop.click(timeout=RUN_MS)
-    expect(stop).to_have_count(0, timeout=RUN_MS)
-    expect(page.get_by_text("Measured here on")).to_have_count(0)
-    expect(page.get_by_text("Predict.")).to_be_visible()
-
-
 def test_an_uploaded_trace_is_replayed(page: Page) -> None:
     choose(page, "a file of mine")
     lines = "\n".join(sample_trace()[:80]).encode()

@@ -65,6 +65,13 @@ def revealed(room: Room | None = None) -> AppTest:
     return opened(room).button(key="side_channel-skip").click().run()
 
 
+def revealed_room(engine: Engine) -> Room:
+    """A room whose host has revealed the figures."""
+    room = server().rooms.open(SYSTEM, engine, "the host")
+    room.reveal(room.host_key)
+    return room
+
+
 def own_result(app: AppTest, name: str) -> SideChannel:
     newest: Measured[SideChannel] = app.session_state[f"kept-{name}"][0]
     return newest.result
@@ -124,7 +131,7 @@ def test_in_a_room_the_whole_guess_is_found_there_and_not_with_a_salt(
     monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     serve(monkeypatch, engine)
-    room = server().rooms.open(SYSTEM, engine, "the host")
+    room = revealed_room(engine)
     room.ask(engine, "a member", ASKED)
     before = engine.cache.stats.stored_tokens
     app = revealed(room)
@@ -144,7 +151,7 @@ def test_a_member_is_told_whether_it_was_asked_and_not_how_much_was_found(
     monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     serve(monkeypatch, engine)
-    room = server().rooms.open(SYSTEM, engine, "the host")
+    room = revealed_room(engine)
     room.ask(engine, "a member", ASKED)
     app = listen(revealed(room), NEVER, ASKED)
     table = app.table[-2].value
@@ -156,7 +163,7 @@ def test_in_a_room_with_a_salt_nothing_is_heard_of_others(
     monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     serve(monkeypatch, engine)
-    room = server().rooms.open(SYSTEM, engine, "the host")
+    room = revealed_room(engine)
     room.ask(engine, "a member", ASKED)
     room.salt(room.host_key, True)
     app = revealed(room)
@@ -165,9 +172,26 @@ def test_in_a_room_with_a_salt_nothing_is_heard_of_others(
     assert made.shared.asked == ()
 
 
+def test_before_the_host_reveals_the_figures_nobody_can_listen(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    serve(monkeypatch, engine)
+    room = server().rooms.open(SYSTEM, engine, "the host")
+    app = revealed(room)
+    for number, guess in enumerate((NEVER, ASKED), 1):
+        app.text_area(key=f"listen-{number}").set_value(guess)
+    app.run()
+    assert app.button(key="listen").disabled
+    assert "as soon as the host has revealed" in words(app)
+    room.reveal(room.host_key)
+    app.run()
+    assert not app.button(key="listen").disabled
+    assert "as soon as the host has revealed" not in words(app)
+
+
 def test_the_same_guess_twice_is_one(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
     serve(monkeypatch, engine)
-    app = revealed(server().rooms.open(SYSTEM, engine, "the host"))
+    app = revealed(revealed_room(engine))
     for number in (1, 2):
         app.text_area(key=f"listen-{number}").set_value(ASKED)
     app.run()

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from prefix_engine.turns import ComputeSlot
+from ui.progress import Progress
 
 SLOT: ComputeSlot
 
@@ -79,6 +81,33 @@ def test_when_it_is_over_neither_stop_nor_the_bar_stays(fails: bool) -> None:
     assert [button.label for button in app.button] == ["Run"]
     assert not app.get("progress")
     assert len(app.error) == fails
+
+
+def told(monkeypatch: pytest.MonkeyPatch, *parts_and_times_s: tuple[float, float]) -> list[str]:
+    """What the bar says when these parts are done at these times of the first turn and later."""
+    said: list[str] = []
+    now_s = 100.0
+    monkeypatch.setattr("ui.progress.time", SimpleNamespace(monotonic=lambda: now_s, sleep=int))
+    monkeypatch.setattr("ui.progress.visitor", lambda: "somebody")
+    progress = Progress(ComputeSlot(back_s=0))
+    monkeypatch.setattr(progress, "_update", said.append)
+    watch = progress.watch()
+    watch.tell(0.0, "begun")
+    now_s += 60  # so long one waits for the first turn, and that says nothing of the run
+    with watch.turn():
+        pass
+    for part, at_s in parts_and_times_s:
+        now_s = 160.0 + at_s
+        watch.tell(part, "done")
+    return said
+
+
+def test_the_time_left_is_told_as_soon_as_the_time_taken_says_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = told(monkeypatch, (0.05, 4.0), (0.25, 10.0), (0.5, 30.0), (1.0, 50.0))
+    left = " · about 30 s left"
+    assert said == ["begun", "done", f"done{left}", f"done{left}", "done"]
 
 
 def test_who_has_to_wait_computes_after_who_holds_the_slot(slot: ComputeSlot) -> None:

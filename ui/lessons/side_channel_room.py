@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 GUESSES = 3
 FEWEST_GUESSES = 2
 MAX_QUESTION_CHARACTERS = 1000
+COVERED = (
+    "What you hear would tell what the class is still to predict: you can listen as soon as the "
+    "host has revealed what was reused."
+)
 SALTED = "The host has salted this room, so you listen in your own namespace: nothing can be heard."
 
 ShowHalves = Callable[[SideChannel], None]
@@ -43,9 +47,12 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
         "behind the room's system prompt and leave nothing in its cache."
     )
     guesses = _guesses()
-    if room.board.salted:
+    board = room.board
+    if board.salted:
         st.caption(SALTED)
-    ready = engine if len(guesses) >= FEWEST_GUESSES else None
+    if not board.revealed:
+        st.caption(COVERED)
+    ready = engine if board.revealed and len(guesses) >= FEWEST_GUESSES else None
     name = f"side_channel-{room.code}"
     if run_button(ready, "Listen", key="listen") and ready is not None:
         from prefix_engine.lessons.eavesdrop import listen_and_salt
