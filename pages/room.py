@@ -16,7 +16,14 @@ from ui.board import show_board
 from ui.chapter import open_page, run_button, show_limits
 from ui.lessons.side_channel import load_shop
 from ui.progress import Progress, visitor
-from ui.room_links import RoomPass, host_link, join_link, keep_pass, room_pass
+from ui.room_links import (
+    RoomPass,
+    host_link,
+    join_link,
+    keep_pass,
+    room_pass,
+    show_qr_code,
+)
 from ui.server import ready_engine, server
 from ui.text import complain, say
 from ui.wording import milliseconds, tokens
@@ -123,20 +130,22 @@ def _enter(get_pass: Callable[[], RoomPass]) -> None:
 
 def _show_host(room: Room, key: str) -> None:
     board = room.board
-    join, host = st.columns(2)
-    with join:
+    join, code, host = st.columns([2, 1, 2], vertical_alignment="center")
+    with join, st.container(key="room-join"):
         st.metric("Code of this room", room.code)
         st.caption("Link to join: show this one")
         st.code(join_link(room), language=None, wrap_lines=True)
+    with code:
+        show_qr_code(join_link(room), "The link to join as a QR code")
     with host:
         _show_controls(room, board, key)
         with st.expander("Your own link as host: keep it, show it to nobody"):
             st.code(host_link(room), language=None, wrap_lines=True)
-            st.caption("After a reload of this page only this link makes you the host again.")
+        st.caption("After a reload of this page, only your own link makes you the host again.")
     if not board.joined:
         st.caption(
-            "Nobody has joined yet. A room that nobody joins "
-            f"within {UNJOINED_S / 60:.0f} minutes ends by itself."
+            "Nobody has joined yet. A room that nobody has joined after "
+            f"{UNJOINED_S / 60:.0f} minutes makes place where others want to open one."
         )
     _show_system(room)
     show_board(board, is_host=True, take_tree=partial(_tree, room))
@@ -233,12 +242,13 @@ def _show_member(room: Room) -> None:
         say(_own_result(own, board.revealed), key="own")
     show_board(board, is_host=False)
     st.button("Leave the room", on_click=_leave)
+    st.caption("You opened this room? Your own link as host makes you the host again.")
     _look_again_as_member(room, board.version)
 
 
 def _ask(room: Room, engine: Engine, question: str, prediction: str | None) -> None:
     try:
-        with closing(Progress(server().slot, "Asking")) as progress:
+        with closing(Progress(server().slot, "Asking", turns=1, check=room.check_open)) as progress:
             asked = room.ask(engine, visitor(), question, prediction, progress.watch())
     except PrefixEngineError as error:
         complain(str(error))

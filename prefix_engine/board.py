@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from prefix_engine.speed import DISTURBED_BELOW
+from prefix_engine.speed import DISTURBED_BELOW, was_busy
 
 NOTHING = "nothing"
 SYSTEM = "the system prompt"
@@ -83,6 +83,10 @@ class Board:
             for one in self.requests
             if one.cpu_over_wall < DISTURBED_BELOW * (best_hit if one.reused else best)
         )
+
+    def was_busy(self, threads: int) -> bool:
+        """Whether not even the best cold request got most of the `threads` threads."""
+        return was_busy((one.cpu_over_wall for one in self.requests if not one.reused), threads)
 
     @property
     def hits(self) -> tuple[RoomRequest, ...]:

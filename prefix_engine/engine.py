@@ -19,11 +19,20 @@ import torch
 from prefix_engine.cache.base import DEFAULT_NAMESPACE, Insert, PrefixCache
 from prefix_engine.cache.storage import KVSegment, copy_out, load
 from prefix_engine.compute import compute
-from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong, TooManyTrials
+from prefix_engine.errors import (
+    EmptyPrompt,
+    PromptTooLong,
+    ReplyTooLong,
+    TextTooLong,
+    TooManyTrials,
+)
 from prefix_engine.model.base import Model, Slab
 from prefix_engine.stopwatch import Stopwatch, Timing
-from prefix_engine.tokenizer import Prompt, Tokenizer
+from prefix_engine.tokenizer import Prompt, Tokenized, Tokenizer
 from prefix_engine.watch import OnStep
+
+CHARACTERS_A_TOKEN = 16
+"""Of a text that is taken, at most on average: plain English has between four and five."""
 
 NOTHING_INSERTED = Insert(stored=0, present=0, refused=False)
 
@@ -258,6 +267,28 @@ class Engine:
                 next_id = compute(partial(pick, logits))
                 seconds = watch.read().total_s
 
+    def encode(self, prompt: Prompt, name: str = "The prompt") -> list[int]:
+        """The ids of a prompt that may be computed; none for an empty one. Raises `TextTooLong`,
+        `PromptTooLong` and `TextError`, calling the prompt `name`."""
+        self.check_size(prompt, name)
+        ids = self.tokenizer.encode(prompt)
+        self.check_length(len(ids), name)
+        return ids
+
+    def tokenize(self, prompt: Prompt, name: str = "The prompt") -> Tokenized:
+        """The same with all that is known of each token."""
+        self.check_size(prompt, name)
+        tokenized = self.tokenizer.tokenize(prompt)
+        self.check_length(len(tokenized.tokens), name)
+        return tokenized
+
+    def check_size(self, prompt: Prompt, name: str = "The prompt") -> None:
+        """Raise `TextTooLong` for a text that would take long to tokenize, and for nothing."""
+        texts = [prompt] if isinstance(prompt, str) else [message.content for message in prompt]
+        characters, limit = sum(map(len, texts)), CHARACTERS_A_TOKEN * self.max_prompt_tokens
+        if characters > limit:
+            raise TextTooLong(characters, limit, name)
+
     def check_length(self, tokens: int, name: str = "The prompt") -> None:
         """Raise `PromptTooLong` for a prompt of that many tokens."""
         if tokens > self.max_prompt_tokens:
@@ -274,10 +305,9 @@ class Engine:
             raise TooManyTrials(trials, self.max_trials)
 
     def _ids(self, prompt: Prompt, first_id: int | None) -> tuple[int, ...]:
-        ids = self.tokenizer.encode(prompt)
+        ids = self.encode(prompt)
         if not ids:
             raise EmptyPrompt("The prompt is empty: type at least one character.")
-        self.check_length(len(ids))
         if first_id is not None:
             ids[0] = first_id
         return tuple(ids)

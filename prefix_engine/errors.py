@@ -25,6 +25,19 @@ class PromptTooLong(PrefixEngineError):
         self.limit = limit
 
 
+class TextTooLong(PrefixEngineError):
+    """The text is so long that it is not even tokenized: that alone would take the machine from
+    the others."""
+
+    def __init__(self, characters: int, limit: int, name: str = "The prompt") -> None:
+        super().__init__(
+            f"{name} has {characters:,} characters; no more than {limit:,} are tokenized. "
+            "Shorten it: nothing was cut."
+        )
+        self.characters = characters
+        self.limit = limit
+
+
 class ReplyTooLong(PrefixEngineError):
     """More tokens were asked for than one reply may have, or fewer than one."""
 

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """No letter or digit that a projector makes look like another."""
 CODE_LENGTH = 6
-IDLE_S = 45 * 60.0
+IDLE_S = 90 * 60.0
 UNJOINED_S = 5 * 60.0
-"""So long a room waits for its first member."""
+"""After so long a room that nobody has joined makes place where another one is wanted."""
 LIFE_S = 4 * 60 * 60.0
 MAX_ROOMS = 8
 QUESTION_TOKENS = 64
@@ -72,7 +72,7 @@ class Room:
         (self._shared,) = self.namespaces
         self._clock = clock
         self._sweep = sweep
-        self._opened_s = self._touched_s = clock()
+        self.opened_s = self._touched_s = clock()
         self._asked: Counter[str] = Counter()
         self._board = Board(self.code, system)
         self._ended = False
@@ -84,13 +84,11 @@ class Room:
 
     @property
     def ended(self) -> bool:
-        """Ended by the host, or by itself: unjoined, after idling, or at the end of its life."""
+        """Ended by the host, or by itself: after idling, or at the end of its life."""
         with self._lock:
             now = self._clock()
-            age_s = now - self._opened_s
-            unjoined = not self._board.joined and age_s > UNJOINED_S
             idle = now - self._touched_s > IDLE_S
-            return self._ended or unjoined or idle or age_s > LIFE_S
+            return self._ended or idle or now - self.opened_s > LIFE_S
 
     @property
     def board(self) -> Board:
@@ -101,7 +99,7 @@ class Room:
     def join(self) -> None:
         """Somebody has come. To look on takes nobody's place. Raises `NoRoom`."""
         with self._lock:
-            self._check_open()
+            self.check_open()
             if not self._board.joined:
                 self._note(joined=True)
 
@@ -152,6 +150,16 @@ class Room:
                 self._asked -= Counter([visitor])
             raise
 
+    def check_open(self) -> None:
+        """Raise `NoRoom` if the room has ended."""
+        if self.ended:
+            raise NoRoom(ENDED)
+
+    def give_way(self) -> None:
+        """End because another room is wanted."""
+        with self._lock:
+            self._ended = True
+
     def tree(self, cache: RadixCache) -> tuple[Branch, ...]:
         """What the cache keeps of this room now, parents before their children."""
         with self._lock:
@@ -186,13 +194,12 @@ class Room:
     def end(self, key: str) -> None:
         """Close the room for everybody. Raises `NotHost`."""
         self._check_host(key)
-        with self._lock:
-            self._ended = True
+        self.give_way()
 
     def _change(self, key: str, **changes: bool) -> None:
         self._check_host(key)
         with self._lock:
-            self._check_open()
+            self.check_open()
             self._note(**changes)
 
     def _note(self, **changes: Any) -> None:
@@ -205,7 +212,8 @@ class Room:
             self.join()
             if self._asked[visitor] >= MAX_REQUESTS_A_MEMBER:
                 raise RoomLimit(
-                    f"You have asked {MAX_REQUESTS_A_MEMBER} times, which is the limit in one room."
+                    f"You have asked {MAX_REQUESTS_A_MEMBER} times, the limit in one room. "
+                    "Look on, or go on with prompts of your own on the page Two prompts."
                 )
             if self._asked.total() >= MAX_REQUESTS:
                 raise RoomLimit(
@@ -217,16 +225,12 @@ class Room:
 
     def _namespace(self, visitor: str) -> tuple[bool, str]:
         with self._lock:
-            self._check_open()
+            self.check_open()
             if not self._board.salted:
                 return False, self._shared
             namespace = f"{self._shared}-{visitor}"
             self.namespaces.add(namespace)
             return True, namespace
-
-    def _check_open(self) -> None:
-        if self.ended:
-            raise NoRoom(ENDED)
 
     def _check_host(self, key: str) -> None:
         if not self.is_host(key):
@@ -252,13 +256,16 @@ class Rooms:
 
     def open(self, system: str, engine: Engine, visitor: str) -> Room:
         """A new room behind this system prompt, the visitor's only one. Raises `RoomLimit`,
-        `BadSystemPrompt`, and `PromptTooLong` where no room is left for a question."""
+        `BadSystemPrompt`, `TextTooLong`, and `PromptTooLong` where no room is left for a question.
+        """
         if not system.strip():
             raise BadSystemPrompt("The system prompt is empty: a room needs one that all share.")
-        ids = engine.tokenizer.encode((Message("system", system),))
+        ids = engine.encode((Message("system", system),), "The system prompt")
         engine.check_length(len(ids) + QUESTION_TOKENS, "The system prompt with a question")
         with self._lock:
             self.sweep()
+            if len(self._rooms) >= MAX_ROOMS:
+                self._make_place()
             if len(self._rooms) >= MAX_ROOMS:
                 raise RoomLimit(
                     f"{MAX_ROOMS} rooms are open, which is the limit of this server. "
@@ -276,8 +283,23 @@ class Rooms:
             self.sweep()
             room = self._rooms.get(code.strip().upper())
         if room is None:
-            raise NoRoom(f"There is no room {code.strip()[:20]!r}: it has ended, or never was.")
+            raise NoRoom(
+                f"There is no room {code.strip()[:20]!r}: it has ended, or never was. "
+                "Compare the code with the projector's, or ask your host for a new link."
+            )
         return room
+
+    def _make_place(self) -> None:
+        """End the room that nobody has joined for longest, if there is one."""
+        now = self._clock()
+        waiting = [
+            room
+            for room in self._rooms.values()
+            if not room.board.joined and now - room.opened_s > UNJOINED_S
+        ]
+        if waiting:
+            min(waiting, key=lambda room: room.opened_s).give_way()
+            self.sweep()
 
     def sweep(self, *namespaces: str) -> None:
         """Forget the rooms that have ended, their KV and that of these namespaces, which belonged

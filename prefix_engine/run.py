@@ -39,8 +39,8 @@ def run(
 ) -> Run:
     """Compare, time, check, and, with `reply_tokens`, answer B cold and from the cache.
 
-    An empty B is compared only. Raises `PromptTooLong`, `ReplyTooLong`, `TooManyTrials`,
-    `TextError`, `WrongReuse`, `NoRoomNow`, and what the watch raises.
+    An empty B is compared only. Raises `TextTooLong`, `PromptTooLong`, `ReplyTooLong`,
+    `TooManyTrials`, `TextError`, `WrongReuse`, `NoRoomNow`, and what the watch raises.
     """
     watch = watch or RunWatch()
     engine.check_trials(rounds)
@@ -83,11 +83,8 @@ def run(
 
 
 def compare_prompts(engine: Engine, a: Prompt, b: Prompt) -> Comparison:
-    """Tokenize and compare, running nothing. Raises `PromptTooLong` and `TextError`."""
-    tokenized_a, tokenized_b = engine.tokenizer.tokenize(a), engine.tokenizer.tokenize(b)
-    engine.check_length(len(tokenized_a.tokens), "A")
-    engine.check_length(len(tokenized_b.tokens), "B")
-    return compare(tokenized_a, tokenized_b, engine.cache.block_size)
+    """Tokenize and compare, running nothing. Raises what `Engine.tokenize` raises."""
+    return compare(engine.tokenize(a, "A"), engine.tokenize(b, "B"), engine.cache.block_size)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -76,11 +76,10 @@ class SpeedVerdict:
     test: RankTest | None
 
 
-def was_busy(trials: Sequence[Trial], threads: int) -> bool:
-    """Whether not even the best trial got most of the processors that it could have used, so that
-    all of them were disturbed alike, which `is_disturbed` can't tell."""
-    best = max((trial.timing.cpu_over_wall for trial in trials), default=float(threads))
-    return best < BUSY_BELOW * threads
+def was_busy(shares: Iterable[float], threads: int) -> bool:
+    """Whether not even the best of these shares of CPU time over wall time was most of what
+    `threads` could have had, so that all were disturbed alike, which `is_disturbed` can't tell."""
+    return max(shares, default=float(threads)) < BUSY_BELOW * threads
 
 
 def is_disturbed(trial: Trial, trials: Sequence[Trial]) -> bool:

@@ -81,9 +81,10 @@ class ComputeSlot:
         self._visits = Counter[str]()
         self._recent_s = deque[float](maxlen=RECENT_TURNS)
 
-    def visit(self, visitor: str, on_wait: OnWait | None = None) -> Visit:
-        """Turns for one run; close it when the run is over. The name tells visitors apart."""
-        return Visit(self, visitor, on_wait)
+    def visit(self, visitor: str, on_wait: OnWait | None = None, turns: int = FIRST_SHARE) -> Visit:
+        """Turns for one run; close it when the run is over. The name tells visitors apart; `turns`
+        are those that it needs at first, which the estimates of others are made from."""
+        return Visit(self, visitor, on_wait, min(turns, FIRST_SHARE))
 
     # ---- what a visit does
 
@@ -122,7 +123,7 @@ class ComputeSlot:
         with self._changed:
             if self._between is visit:
                 self._between = None
-            if not self._waiting and self._holder is None:
+            if not self._waiting and self._holder is None and self._between is None:
                 # nobody was kept waiting, so nobody goes last for having had turns
                 self._visits.clear()
             self._changed.notify_all()
@@ -133,10 +134,17 @@ class ComputeSlot:
         if not self._is_next(visit):
             return self._place(visit)
         self._waiting.remove(visit)
+        self._count_gap()
         self._holder, self._between = visit, None
         if visit.turns == 0:
             self._count_visit(visit.visitor)
         return None
+
+    def _count_gap(self) -> None:
+        """What passed since the last turn, while its visit was expected back, is a part of it."""
+        gap_s = self._clock() - self._free_since_s
+        if self._between is not None and self._recent_s and 0 <= gap_s <= self._back_s:
+            self._recent_s[-1] += gap_s
 
     def _count_visit(self, visitor: str) -> None:
         self._visits[visitor] = self._visits.pop(visitor, 0) + 1
@@ -174,14 +182,14 @@ class Visit:
     a share, though not for long.
 
     `order` says who goes first: the shares had, then the arrival; the smaller does. `left` are the
-    turns left of the present share.
+    turns left of the present share, as far as is known.
     """
 
-    def __init__(self, slot: ComputeSlot, visitor: str, on_wait: OnWait | None) -> None:
+    def __init__(self, slot: ComputeSlot, visitor: str, on_wait: OnWait | None, turns: int) -> None:
         self.visitor = visitor
         self.turns = 0
         self.order = 0, 0
-        self.left = FIRST_SHARE
+        self.left = turns
         self._slot = slot
         self._on_wait = on_wait
 
@@ -217,7 +225,9 @@ class Visit:
     def count_turn(self) -> None:
         """One turn more was had."""
         self.turns += 1
-        self.left -= 1
-        if self.left == 0:
+        further = self.turns - FIRST_SHARE
+        if further >= 0 and further % FURTHER_SHARE == 0:
             self.left = FURTHER_SHARE
             self.order = self.order[0] + 1, self.order[1]
+        else:
+            self.left = max(self.left - 1, 1)

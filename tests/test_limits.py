@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from prefix_engine import loading
 from prefix_engine.cache import RadixCache
-from prefix_engine.engine import Engine
-from prefix_engine.errors import PromptTooLong, TooManyTrials
+from prefix_engine.engine import CHARACTERS_A_TOKEN, Engine
+from prefix_engine.errors import PromptTooLong, TextTooLong, TooManyTrials
 from prefix_engine.record import Run
-from prefix_engine.run import RunWatch, run
+from prefix_engine.run import RunWatch, compare_prompts, run
 from prefix_engine.settings import Settings
 from prefix_engine.speed import Arm
+from prefix_engine.tokenizer import Message, Prompt, Tokenized, Tokenizer
 from prefix_engine.trials import experiment
 from prefix_engine.turns import ComputeSlot
 from tests.cache.fakes import BYTES_PER_TOKEN, store, stored, taking
@@ -143,6 +144,36 @@ def test_a_prompt_that_could_not_be_stored_is_too_long_and_the_limit_is_told(
     assert not engine.prefill("x" * 20).insert.refused
     with pytest.raises(PromptTooLong, match=r"21 tokens; the limit is 20\. Shorten it"):
         engine.prefill("x" * 21)
+
+
+class Untouched(Tokenizer):
+    """Fails when it is asked to tokenize."""
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        raise AssertionError("it was tokenized")
+
+    def tokenize(self, prompt: Prompt) -> Tokenized:
+        raise AssertionError("it was tokenized")
+
+    def token_bytes(self, token_id: int) -> bytes:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_text_that_can_only_be_too_long_is_refused_before_it_is_tokenized(chat: bool) -> None:
+    engine = tiny_engine(max_prompt_tokens=20)
+    longest = 20 * CHARACTERS_A_TOKEN
+    text = "x" * (longest + 1)
+    prompt = (Message("system", text[:9]), Message("user", text[9:])) if chat else text
+    with pytest.raises(PromptTooLong):
+        engine.tokenize("x" * longest)
+    engine.tokenizer = Untouched()
+    told = f"A has {longest + 1} characters; no more than {longest} are tokenized. Shorten it"
+    with pytest.raises(TextTooLong, match=told):
+        compare_prompts(engine, prompt, "B")
+    for refused in (engine.prefill, engine.encode):
+        with pytest.raises(TextTooLong, match="The prompt has"):
+            refused(prompt)
 
 
 def test_the_engine_keeps_the_limits_that_the_operator_sets(

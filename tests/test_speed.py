@@ -122,6 +122,6 @@ def test_a_discarded_trial_can_be_judged_while_it_is_the_only_one() -> None:
 
 
 def test_a_machine_that_was_busy_throughout_is_noticed() -> None:
-    assert was_busy([trial(share=1.1), trial(share=1.0)], threads=2)
-    assert not was_busy([trial(share=1.0), trial(share=1.5)], threads=2)
+    assert was_busy([1.1, 1.0], threads=2)
+    assert not was_busy([1.0, 1.5], threads=2)
     assert not was_busy([], threads=2)

@@ -13,6 +13,7 @@ from prefix_engine.engine import Engine
 from prefix_engine.errors import EmptyPrompt, PrefixEngineError, PromptTooLong, ReplyTooLong
 from prefix_engine.run import RunWatch, run
 from prefix_engine.speed import Arm, Trial
+from prefix_engine.stopwatch import Stopwatch
 from prefix_engine.tokenizer import Message
 from prefix_engine.trials import NoRoomNow, WrongReuse, experiment
 from tests.tiny_engine import BYTES_PER_TOKEN, STOP, Scripted, tiny_cache, tiny_engine
@@ -405,6 +406,11 @@ def test_the_time_spent_waiting_for_turns_is_told_and_is_in_no_trial(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr("prefix_engine.run.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("prefix_engine.engine.Stopwatch", lambda: Stopwatch(tick, lambda: 0.0))
+
+    def tick() -> float:
+        now[0] += 2**-10
+        return now[0]
 
     @contextmanager
     def turn() -> Iterator[None]:
@@ -415,3 +421,5 @@ def test_the_time_spent_waiting_for_turns_is_told_and_is_in_no_trial(
     made = run(engine, A, B, rounds=1, watch=RunWatch(turn=turn))
     turns = 1 + 2 * len(Arm) + 1  # A, the trials, the check of exactness
     assert made.waited_s == 100.0 * turns
+    assert len(made.trials) == 2 * len(Arm)
+    assert all(0 < trial.ttft_s < 1 for trial in made.trials)

@@ -318,6 +318,55 @@ def test_a_visit_between_two_turns_is_before_who_comes_then() -> None:
     late.join()
 
 
+def test_who_needs_a_single_turn_is_counted_for_one() -> None:
+    now = [0.0]
+    slot, served = ComputeSlot(back_s=PATIENCE_S, clock=lambda: now[0]), list[str]()
+    with held(slot, "one before"):
+        now[0] += 2.0
+    with closing(slot.visit("asks", turns=1)) as asks, asks.turn():
+        visitor = arrive(slot, served, "a")
+        assert visitor.told[0] == Waiting(1, 2.0)
+    visitor.join()
+
+
+def test_what_passes_between_two_turns_of_a_visit_is_part_of_the_estimate() -> None:
+    now = [0.0]
+    slot = ComputeSlot(back_s=PATIENCE_S, clock=lambda: now[0])
+    with closing(slot.visit("early")) as early:
+        with early.turn():
+            now[0] += 2.0
+        now[0] += 1.0
+        with early.turn():
+            late = arrive(slot, [], "late")
+            assert late.told[0] == Waiting(1, (FIRST_SHARE - 1) * 3.0)
+    late.join()
+
+
+def test_an_idle_slot_makes_no_estimate_longer() -> None:
+    now = [0.0]
+    slot = ComputeSlot(back_s=PATIENCE_S, clock=lambda: now[0])
+    with held(slot, "one before"):
+        now[0] += 2.0
+    now[0] += 20.0
+    with held(slot):
+        visitor = arrive(slot, [], "a")
+        assert visitor.told[0] == Waiting(1, FIRST_SHARE * 2.0)
+    visitor.join()
+
+
+def test_a_visit_that_ends_between_the_turns_of_another_forgets_nobody() -> None:
+    slot, served = ComputeSlot(back_s=0), list[str]()
+    with closing(slot.visit("busy")) as busy:
+        with closing(slot.visit("again")) as again:
+            for visit in (again, busy):
+                with visit.turn():
+                    pass
+        with busy.turn():
+            visitors = [arrive(slot, served, name) for name in ("again", "new")]
+        all_join(*visitors)
+    assert served == ["new", "again"]
+
+
 def test_without_an_ended_turn_there_is_no_estimate() -> None:
     slot = slot_of()
     with held(slot):

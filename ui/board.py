@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from prefix_engine.board import Board, Branch
+from prefix_engine.machine import describe_machine
 from ui.chapter import show_chart
 from ui.charts import Chart
 from ui.palette import Theme
@@ -33,6 +34,8 @@ def show_board(board: Board, is_host: bool, take_tree: TakeTree | None = None) -
         st.caption(_not_stored_in_words(board))
     if not board.requests:
         return
+    if board.revealed and board.was_busy(describe_machine().threads):
+        st.warning("The machine was busy with other work throughout: these times say little.")
     at = board.code, board.version, page_theme()
     st.header("What the class predicted")
     show_chart(_tally(*at, board), "tally")
@@ -62,7 +65,10 @@ def _times_in_words(board: Board) -> str:
     if not board.hits:
         return "No request has been a hit yet."
     if first is None:
-        return "There is no first time to compare with: the machine disturbed each cold request."
+        return (
+            "There is no first time to compare with: the machine disturbed each cold request. "
+            "The host can salt the room for one request: that one is cold, too."
+        )
     if later is None:
         return "There is no later time to compare with: the machine disturbed each hit."
     cold = "The first request" if first.number == 1 else f"Request {first.number}, which was cold,"

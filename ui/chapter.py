@@ -98,8 +98,9 @@ def show_guess(guess: Guess, right: str) -> None:
 
 
 def run_button(engine: Engine | None, label: str = "Run it here", key: str = "run") -> bool:
-    """Whether the learner asks for a run of their own."""
-    return st.button(label, key=key, type="primary", shortcut="Alt+Enter", disabled=engine is None)
+    """Whether the learner asks for a run of their own. The page's main one has a shortcut."""
+    shortcut = "Alt+Enter" if key == "run" else None
+    return st.button(label, key=key, type="primary", shortcut=shortcut, disabled=engine is None)
 
 
 def measure(work: Callable[[Watch], T], engine: Engine) -> Measured[T]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
-from prefix_engine.turns import ComputeSlot, Waiting
+from prefix_engine.turns import FIRST_SHARE, ComputeSlot, Waiting
 from prefix_engine.watch import Watch
 
 BETWEEN_UPDATES_S = 0.25
@@ -33,8 +33,17 @@ class Progress:
     raises from the next update, and the cache stays whole.
     """
 
-    def __init__(self, slot: ComputeSlot, doing: str = "Starting") -> None:
-        self._visit = slot.visit(visitor(), self._on_wait)
+    def __init__(
+        self,
+        slot: ComputeSlot,
+        doing: str = "Starting",
+        turns: int = FIRST_SHARE,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """`turns` as in `ComputeSlot.visit`; `check` is asked again and again while one waits, and
+        may raise to end it."""
+        self._visit = slot.visit(visitor(), self._on_wait, turns)
+        self._check = check
         self._place = st.empty()
         self.here = self._place.container()
         self.here.button("Stop", help="Nothing is lost: the cache stays as it was.")
@@ -84,6 +93,8 @@ class Progress:
     def _on_wait(self, waiting: Waiting) -> None:
         # asking the session is where Streamlit raises, and costs no message to the browser
         visitor()
+        if self._check is not None:
+            self._check()
         about = "" if waiting.estimate_s is None else f", about {waiting.estimate_s:.0f} s"
         text = f"Waiting for your turn: {waiting.before} before you{about}"
         if text != self._shown:

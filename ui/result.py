@@ -56,7 +56,7 @@ def _show_times(run: Run) -> None:
         f"Dots are runs of B, {run.rounds} in each arm, bars their medians. {meanings}. "
         f"From the fastest to the slowest: {spreads(run)}."
     )
-    if was_busy(run.trials, run.machine.threads):
+    if was_busy((trial.timing.cpu_over_wall for trial in run.trials), run.machine.threads):
         st.warning("The machine was busy with other work throughout: these times say little.")
     disturbed = sum(summary.disturbed for summary in run.arms.values())
     if disturbed:

@@ -12,6 +12,9 @@ from ui.charts import Chart, axis, legend, milliseconds_axis, text_font
 from ui.palette import ARM_COLOUR, GROUND, NEW, REUSED, Theme
 from ui.wording import milliseconds, tokens
 
+MOST_PIXELS = 1600
+"""The tree's picture is no higher, however many have asked."""
+
 
 def tally_chart(board: Board, theme: Theme = "light") -> Chart:
     """A bar for each prediction; once revealed, how many of it were right."""
@@ -88,7 +91,7 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
     figure = go.Figure(
         go.Icicle(
             ids=["root", *(str(one.id) for one in tree)],
-            parents=["", *(str(one.parent or "root") for one in tree)],
+            parents=["", *("root" if one.parent is None else str(one.parent) for one in tree)],
             labels=["prompts begin", *(tokens(one.tokens) for one in tree)],
             values=[0, *(0 if one.children else 1 for one in tree)],
             marker={
@@ -104,14 +107,21 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
             sort=False,
         )
     )
-    figure.update_layout(height=max(200, 26 * len(tree)), margin={"l": 8, "r": 8, "t": 8, "b": 8})
+    figure.update_layout(
+        height=min(max(200, 26 * len(tree)), MOST_PIXELS),
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        # of very many pieces each is too low for words
+        uniformtext={"minsize": 10, "mode": "hide"},
+    )
     shared = sum(one.tokens for one in tree if one.children)
     own = sum(one.tokens for one in tree if not one.children)
     ends = sum(1 for one in tree if not one.children)
     table = pd.DataFrame(
         {
             "tokens": [one.tokens for one in tree],
-            "follows": [f"piece {one.parent}" if one.parent else "the beginning" for one in tree],
+            "follows": [
+                "the beginning" if one.parent is None else f"piece {one.parent}" for one in tree
+            ],
             "pieces that follow": [one.children for one in tree],
         },
         index=pd.Index([f"piece {one.id}" for one in tree], name="piece"),

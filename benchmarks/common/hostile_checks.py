@@ -7,7 +7,7 @@ import math
 from benchmarks.common.hostile_texts import has_half_characters
 from prefix_engine.compare import State, common_prefix, compare, reusable
 from prefix_engine.engine import Engine
-from prefix_engine.errors import EmptyPrompt, PromptTooLong, TextError
+from prefix_engine.errors import EmptyPrompt, PromptTooLong, TextError, TextTooLong
 from prefix_engine.tokenizer import Message, Prompt, Tokenized, Tokenizer
 
 
@@ -38,6 +38,8 @@ def check_engine(engine: Engine, text: str) -> bool:
         assert has_half_characters(text), "sound text was refused"
     except EmptyPrompt:
         assert not engine.tokenizer.encode(text), "a text with tokens was called empty"
+    except TextTooLong as error:
+        assert len(text) == error.characters > error.limit, "a short text was called too long"
     except PromptTooLong as error:
         assert error.tokens > engine.max_prompt_tokens, "a short text was called too long"
     else:

@@ -193,10 +193,9 @@ def token_words(tokenizer: Tokenizer, text: str) -> tuple[str, ...]:
 
 
 def _request(engine: Engine, text: str, number: int) -> Request:
-    ids = tuple(engine.tokenizer.encode(text))
+    ids = tuple(engine.encode(text, f"Request {number}"))
     if not ids:
         raise EmptyPrompt(f"Request {number} is empty: give it at least one character.")
-    engine.check_length(len(ids), f"Request {number}")
     return Request(text, ids, token_words(engine.tokenizer, text))
 
 

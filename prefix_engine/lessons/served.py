@@ -8,7 +8,7 @@ from itertools import accumulate
 from math import comb
 
 from prefix_engine.ranktest import chance_in_words
-from prefix_engine.speed import BUSY_BELOW, ENOUGH_TRIALS, SIGNIFICANT_P, SpeedKind
+from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P, SpeedKind, was_busy
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,7 @@ class Stream:
 
     def was_busy(self, threads: int) -> bool:
         """Whether not even the best run without the cache got most of the `threads` threads."""
-        shares = [t.cold_cpu_over_wall for one in self.requests for t in one.trials]
-        return max(shares, default=float(threads)) < BUSY_BELOW * threads
+        return was_busy((t.cold_cpu_over_wall for r in self.requests for t in r.trials), threads)
 
 
 def reuse_sentence(stream: Stream) -> str:

@@ -88,10 +88,9 @@ def serve(
 
 
 def _checked_ids(engine: Engine, request: Asked) -> Ids:
-    ids = tuple(engine.tokenizer.encode(request.prompt))
+    ids = tuple(engine.encode(request.prompt, f'"{request.name}"'))
     if not ids:
         raise EmptyPrompt(f'"{request.name}" is empty: give it at least one character.')
-    engine.check_length(len(ids), f'"{request.name}"')
     return ids
 
 

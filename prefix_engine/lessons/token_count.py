@@ -13,12 +13,13 @@ from pathlib import Path
 import tiktoken
 
 from prefix_engine.compare import common_prefix
-from prefix_engine.errors import PrefixEngineError
+from prefix_engine.errors import PrefixEngineError, TextTooLong
 from prefix_engine.tokenizer import check_text
 
 PRODUCTION = "o200k_base"
 # Both as tiktoken_ext/openai_public.py in tiktoken has them.
 _ADDRESS = f"https://openaipublic.blob.core.windows.net/encodings/{PRODUCTION}.tiktoken"
+MAX_CHARACTERS = 200_000
 _SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 
 Encode = Callable[[str], Sequence[int]]
@@ -42,9 +43,11 @@ class Counted:
 
 def count_tokens(encode: Encode, tokenizer: str, shared_text: str, novel_text: str) -> Counted:
     """Count a request tokenized whole, as it is sent: where the texts meet, a token may hold a part
-    of both, and then it is not shared. Raises `TextError`."""
-    check_text(shared_text, "The shared text")
-    check_text(novel_text, "The novel text")
+    of both, and then it is not shared. Raises `TextError` and `TextTooLong`."""
+    for text, name in ((shared_text, "The shared text"), (novel_text, "The novel text")):
+        check_text(text, name)
+        if len(text) > MAX_CHARACTERS:
+            raise TextTooLong(len(text), MAX_CHARACTERS, name)
     whole = encode(shared_text + novel_text)
     shared = common_prefix(whole, encode(shared_text))
     return Counted(tokenizer, shared_text, novel_text, shared, len(whole) - shared)

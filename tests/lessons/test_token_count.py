@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from prefix_engine.errors import TextError
+from prefix_engine.errors import TextError, TextTooLong
 from prefix_engine.lessons import token_count
 from prefix_engine.lessons.token_count import EncodingUnavailable, count_tokens, production_encoding
 
@@ -30,6 +30,17 @@ def test_a_token_that_holds_a_part_of_both_texts_is_not_shared() -> None:
 def test_half_a_character_is_refused_and_the_text_named() -> None:
     with pytest.raises(TextError, match="The novel text has half a character"):
         count_tokens(words, "words", "fine", "\ud800")
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_text_that_would_take_long_to_count_is_refused(place: int) -> None:
+    def encode(text: str) -> list[int]:
+        raise AssertionError("it was counted")
+
+    texts = ["", ""]
+    texts[place] = "x" * (token_count.MAX_CHARACTERS + 1)
+    with pytest.raises(TextTooLong, match=("The shared text", "The novel text")[place]):
+        count_tokens(encode, "anybody's", *texts)
 
 
 @pytest.mark.parametrize("damaged", [False, True])

@@ -200,7 +200,7 @@ def test_a_room_is_opened_and_ended_at_the_door() -> None:
     app.text_area[0].set_value("Be brief.")
     button(app, "Open").click().run()
     assert is_host(app)
-    assert f"within {UNJOINED_S / 60:.0f} minutes" in words(app)
+    assert f"after {UNJOINED_S / 60:.0f} minutes" in words(app)
     room = server().rooms.find(app.query_params["room"])
     visit(room=room.code)
     assert "Nobody has joined yet" not in words(app.run())
