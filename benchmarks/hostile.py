@@ -28,15 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     engine = load_engine(Settings(max_prompt_tokens=512))
-    wrong = [
-        *through_comparison(engine, options.texts, options.seed),
-        *through_engine(engine, options.engine, options.seed),
-        *through_page(options.page, options.seed),
-    ]
-    for line in wrong:
-        print(line)
-    print(f"Broken rules: {len(wrong)}")
-    return 1 if wrong else 0
+    broken = 0
+    for wrong in (
+        through_comparison(engine, options.texts, options.seed),
+        through_engine(engine, options.engine, options.seed),
+        through_page(options.page, options.seed),
+    ):
+        print("\n".join(wrong), flush=True)
+        broken += len(wrong)
+    print(f"Broken rules: {broken}")
+    return 1 if broken else 0
 
 
 def through_comparison(engine: Engine, count: int, seed: int) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import streamlit as st
 
+from prefix_engine.lessons.held import PARTLY, Held
 from prefix_engine.measured import Measured, from_json, stamp, to_json
 from prefix_engine.watch import Watch
 from ui.charts import Chart
@@ -161,10 +162,11 @@ def show_chart(chart: Chart, key: str) -> None:
         st.table(chart.table, alt=chart.alt)
 
 
-def show_outcome(held: bool | None, sentence: str, witness: str = "run") -> None:
-    """Whether the witness bears the quoted sentence out; None where it can't tell."""
+def show_outcome(held: Held, sentence: str, witness: str = "run") -> None:
+    """Whether the witness bears the quoted sentence out."""
     verdict = {
         True: f"✓ The {witness} bears the sentence out.",
+        PARTLY: f"◐ The {witness} bears the sentence out in part.",
         False: f"✗ The {witness} does not bear the sentence out.",
         None: f"? This {witness} can't tell.",
     }[held]

@@ -45,7 +45,7 @@ class Progress:
         self._visit = slot.visit(visitor(), self._on_wait, turns)
         self._check = check
         self._place = st.empty()
-        self.here = self._place.container()
+        self.here = self._place.container(key="progress")
         self.here.button("Stop", help="Nothing is lost: the cache stays as it was.")
         self._bar = self.here.progress(0.0, "Waiting for a turn")
         self._part, self._doing = 0.0, doing

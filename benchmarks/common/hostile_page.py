@@ -44,10 +44,9 @@ class HostilePage:
         expect(self.page.get_by_label(B_LABEL)).to_be_visible(timeout=SETTLE_MS)
 
     def open_linked(self, text: str) -> None:
-        """The same text as every parameter that a link can have."""
-        if has_half_characters(text):
-            return  # no address can hold them
-        value = quote(text[:500])
+        """The same text as every parameter that a link can have; no address can hold a half
+        character."""
+        value = "" if has_half_characters(text) else quote(text[:500])
         self.open("&".join(f"{name}={value}" for name in ("preset", "mode", "trials", "reply")))
         self._check(text)
 

@@ -90,14 +90,20 @@ class Charge:
 
 @dataclass(frozen=True)
 class Bill:
-    """All charges of some traffic under one rule, in the rule's unit. `expired` counts the calls
-    that found the cached prefix outlived; `output_cost` is the same with caching and without, None
-    where its price is not known."""
+    """All charges of some traffic under one rule, in the rule's unit, the calls `gap_s` seconds
+    apart. `expired` counts the calls that found the cached prefix outlived; `output_cost` is the
+    same with caching and without, None where its price is not known."""
 
     rule: Rule
     charges: tuple[Charge, ...]
     expired: int
     output_cost: Decimal | None
+    gap_s: int
+
+    @property
+    def assumes_kept(self) -> bool:
+        """Whether something was read of which it is not known how long it is kept."""
+        return self.rule.lifetime_s is None and self.read > 0
 
     @property
     def cost(self) -> Decimal:
@@ -152,7 +158,8 @@ def make_bill(rule: Rule, traffic: Traffic) -> Bill:
     charges = tuple(_charge(rule, call, *store.serve(call)) for call in traffic.calls)
     output = sum(call.output for call in traffic.calls)
     price = rule.output_token_price
-    return Bill(rule, charges, store.expired, None if price is None else output * price)
+    output_cost = None if price is None else output * price
+    return Bill(rule, charges, store.expired, output_cost, traffic.gap_s)
 
 
 def break_even(write: Decimal, read: Decimal) -> int | None:
@@ -287,5 +294,15 @@ def outcome(made: Sequence[Bill]) -> tuple[bool, str]:
     return cheaper == len(made), (
         f"{cheaper} of {len(made)} rules price a hit below a fresh input token. These rules were "
         "chosen because they price caching, so that says nothing about other APIs. The whole bill "
-        f"of these requests is smaller under {smaller} of them."
+        f"of these requests is smaller under {smaller} of them{_assuming(made)}."
+    )
+
+
+def _assuming(made: Sequence[Bill]) -> str:
+    count = sum(bill.assumes_kept and bill.cost < bill.without for bill in made)
+    if not count:
+        return ""
+    return (
+        f"; under {count} only if a prefix is kept from one request to the next, for how long is "
+        "not in the file"
     )

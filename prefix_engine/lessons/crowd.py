@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from prefix_engine.lessons.served import Pairs, cache_pairs
 from prefix_engine.lessons.stream import Asked, Served, Stream, serve
-from prefix_engine.ranktest import RankTest, mann_whitney
-from prefix_engine.speed import ENOUGH_TRIALS
 from prefix_engine.watch import Watch
 
 if TYPE_CHECKING:
@@ -64,12 +63,9 @@ class Crowd:
         return (*self.of(Who.SYSTEM).requests[1:], *self.of(Who.CROWD).requests[1:])
 
     @property
-    def speed(self) -> RankTest | None:
-        """The times of `found` with the cache against those without; None where too few."""
-        trials = [trial for one in self.found for trial in one.trials]
-        hits = [trial.ttft_s for trial in trials if not trial.ttft_disturbed]
-        cold = [trial.cold_ttft_s for trial in trials if not trial.cold_disturbed]
-        return mann_whitney(hits, cold) if min(len(hits), len(cold)) >= ENOUGH_TRIALS else None
+    def speed(self) -> Pairs:
+        """The runs of `found` with the cache, each against the one without."""
+        return cache_pairs(self.found)
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,8 @@ def percent(ratio: float) -> str:
 
 def _headline(divergence: Divergence) -> str:
     count = len(divergence.again)
+    if divergence.shared == len(divergence.b_tokens) == len(divergence.a_tokens):
+        return "A and B are the same prompt: there is no first difference, and nothing after it."
     if not count:
         return "After the first difference no token of B is in A again: nothing can be compared."
     begins = f"After the first difference, {_tokens(count, 'reads', 'read')} the same as in A."
@@ -74,7 +76,8 @@ def _headline(divergence: Divergence) -> str:
 def _before(divergence: Divergence) -> str:
     if divergence.shared == 0:
         return "The very first token differs, so there is no shared beginning."
-    begins = f"Before it, the KV of {_tokens(divergence.shared, 'is', 'is')} the same in all layers"
+    kv = f"the KV of {_tokens(divergence.shared, 'is', 'is')} the same in all layers"
+    begins = f"In the shared beginning, {kv}"
     if divergence.rounding == 0:
         return f"{begins}, to the last bit: that is what a cache may reuse."
     return (
@@ -103,7 +106,8 @@ def _moved(found: Agreement | None) -> str | None:
     if found.values and not found.keys:
         return (
             f"{begins}. There the values agree and the keys do not: this model turns each key by "
-            "its position (rotary positions, RoPE) and leaves the values alone."
+            "its position (rotary positions, RoPE) and leaves the values alone. In the layers "
+            "above, too, a part of the keys' difference is this turn: look at the values there."
         )
     if not found.keys:
         return (
@@ -136,8 +140,9 @@ def _outcome(divergence: Divergence, exception: bool) -> str:
         return "There is no text after the first difference that reads the same in both prompts."
     if not divergence.held:
         return "Somewhere above layer 0 the KV after the first difference is the same all the same."
+    cause = "one different token" if _is_substitution(divergence) else "what differs before them"
     changed = (
-        "one different token changed the hidden state, and therefore the KV, of "
+        f"{cause} changed the hidden state, and therefore the KV, of "
         f"{_tokens(len(divergence.again), 'that reads', 'that read')} the same, in every layer "
         "from layer 1 up."
     )
@@ -149,6 +154,12 @@ def _outcome(divergence: Divergence, exception: bool) -> str:
         "stays the same there. A cache gains nothing by it: without the other layers it can't go "
         "on."
     )
+
+
+def _is_substitution(divergence: Divergence) -> bool:
+    """Whether the prompts differ in one token, and in nothing else."""
+    differing = sum(not column.same for column in divergence.by_position)
+    return differing == 1 and len(divergence.a_tokens) == len(divergence.b_tokens)
 
 
 def _tokens(count: int, one: str, many: str) -> str:

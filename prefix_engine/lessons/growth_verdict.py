@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prefix_engine.lessons.growth import Growth
+from prefix_engine.lessons.held import PARTLY, Held
 
 NOTHING_GOES = "Nothing is evicted"
 
@@ -86,7 +87,7 @@ def what_happened(growth: Growth, number: int) -> str:
     return told
 
 
-def outcome(growth: Growth) -> tuple[bool | None, str]:
+def outcome(growth: Growth) -> tuple[Held, str]:
     """Whether "computed once, skipped by every later request" held in this sequence."""
     sharing = [n for n, step in enumerate(growth.steps, 1) if step.seen and step.tokens > 1]
     if not sharing:
@@ -94,13 +95,14 @@ def outcome(growth: Growth) -> tuple[bool | None, str]:
     again = [n for n in sharing if growth.steps[n - 1].computed_again]
     if again:
         stored = not any(step.refused for step in growth.steps)
-        return False, (
+        held: Held = PARTLY if len(again) < len(sharing) else False
+        return held, (
             f"In {len(sharing) - len(again)} of the {_many(len(sharing), 'request')} that began "
             f"like an earlier one it held. {_names(again).capitalize()} found "
             f"{_many(growth.computed_again, 'token')} "
             f"{'evicted' if stored else 'evicted or never stored'}, for want of room in the "
-            "budget, and computed them again. The sentence holds for as long as the KV is kept. "
-            "Raise the budget, or pin, and run it again."
+            "budget, and computed them again. The sentence holds for as long as the KV is kept: "
+            "raise the budget, or pin, and run it again."
         )
     return True, (
         f"{_many(len(sharing), 'request')} began like an earlier one. Each skipped all of what "

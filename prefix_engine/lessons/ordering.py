@@ -18,9 +18,8 @@ from prefix_engine.lessons.parts import (
     stretches_of,
     times_changed,
 )
+from prefix_engine.lessons.served import Pairs, paired
 from prefix_engine.lessons.stream import Asked, Served, Stream, serve
-from prefix_engine.ranktest import RankTest, mann_whitney
-from prefix_engine.speed import ENOUGH_TRIALS
 from prefix_engine.tokenizer import Prompt
 from prefix_engine.watch import Watch
 
@@ -60,11 +59,6 @@ class Ordered:
         """The reused part of the later requests' tokens, 0 to 1."""
         return self.later_reused / self.later_tokens
 
-    @property
-    def later_ttft_s(self) -> tuple[float, ...]:
-        """The undisturbed times to first token of the later requests, with the cache."""
-        return tuple(t.ttft_s for one in self.later for t in one.trials if not t.ttft_disturbed)
-
 
 @dataclass(frozen=True)
 class Orders:
@@ -78,13 +72,15 @@ class Orders:
     places: tuple[Ordered, ...]
 
     @property
-    def speed(self) -> RankTest | None:
-        """The suggested order's times against the given one's, later requests only; None where
-        there are too few of them."""
-        suggested, given = self.suggested.later_ttft_s, self.given.later_ttft_s
-        if min(len(suggested), len(given)) < ENOUGH_TRIALS:
-            return None
-        return mann_whitney(suggested, given)
+    def speed(self) -> Pairs:
+        """The suggested order's times, each against the given one's of the same later request in
+        the same round."""
+        return paired(
+            (suggested.ttft_s, given.ttft_s)
+            for two in zip(self.suggested.later, self.given.later, strict=True)
+            for suggested, given in zip(*(one.trials for one in two), strict=True)
+            if not suggested.ttft_disturbed and not given.ttft_disturbed
+        )
 
 
 def suggest(parts: Sequence[Part], arrangement: Arrangement) -> tuple[str, ...]:

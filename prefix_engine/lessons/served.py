@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 from math import comb
@@ -143,15 +144,8 @@ def reuse_sentence(stream: Stream) -> str:
 
 
 def speed_kind(stream: Stream) -> SpeedKind:
-    """Whether first tokens came sooner with the cache: told only by enough undisturbed pairs.
-
-    A pair is one request in one round, with the cache and without. Requests that reused nothing
-    are left out. The test is the one-sided sign test over all pairs.
-    """
-    sooner, pairs = _pairs(stream)
-    if pairs < ENOUGH_TRIALS:
-        return SpeedKind.TOO_FEW
-    return SpeedKind.FASTER if sign_test(sooner, pairs) < SIGNIFICANT_P else SpeedKind.NO_DIFFERENCE
+    """Whether first tokens came sooner with the cache, of the requests that reused anything."""
+    return cache_pairs(stream.requests).kind
 
 
 def speed_sentence(stream: Stream, busy: bool) -> str:
@@ -161,29 +155,59 @@ def speed_sentence(stream: Stream, busy: bool) -> str:
         return (
             "Whether that is faster can't be told: the machine was busy with other work throughout."
         )
-    sooner, pairs = _pairs(stream)
-    kind = speed_kind(stream)
-    if kind is SpeedKind.TOO_FEW:
+    pairs = cache_pairs(stream.requests)
+    if pairs.kind is SpeedKind.TOO_FEW:
         return (
-            f"Too few runs to tell whether that is faster: {pairs} undisturbed pairs, "
+            f"Too few runs to tell whether that is faster: {pairs.count} undisturbed pairs, "
             f"{ENOUGH_TRIALS} are needed."
         )
-    p = sign_test(sooner, pairs)
-    wins = f"in {sooner} of {pairs} pairs the first token came sooner ({chance_in_words(p)})"
-    if kind is SpeedKind.NO_DIFFERENCE:
+    wins = (
+        f"in {pairs.wins} of {pairs.count} pairs the first token came sooner "
+        f"({chance_in_words(pairs.p)})"
+    )
+    if pairs.kind is SpeedKind.NO_DIFFERENCE:
         return f"No measurable difference in time: {wins}."
     return f"With the cache it is faster: {wins}; {stream.saved_s[-1]:.1f} s saved in all."
 
 
-def _pairs(stream: Stream) -> tuple[int, int]:
-    """Of the undisturbed pairs of requests that reused: how many the cache won, and all."""
-    wins = [
-        trial.ttft_s < trial.cold_ttft_s
-        for one in stream.requests
+@dataclass(frozen=True)
+class Pairs:
+    """Runs two by two, alike but for one thing: in `wins` of `count` the first came sooner.
+
+    Judged by the one-sided sign test: it compares like with like, where requests of different
+    lengths in one heap would not be.
+    """
+
+    wins: int
+    count: int
+
+    @property
+    def p(self) -> float:
+        """The chance of at least so many wins, were either as likely to come first."""
+        return sign_test(self.wins, self.count)
+
+    @property
+    def kind(self) -> SpeedKind:
+        """What may be said of the first."""
+        if self.count < ENOUGH_TRIALS:
+            return SpeedKind.TOO_FEW
+        return SpeedKind.FASTER if self.p < SIGNIFICANT_P else SpeedKind.NO_DIFFERENCE
+
+
+def paired(seconds: Iterable[tuple[float, float]]) -> Pairs:
+    """Count the pairs whose first time is the shorter one."""
+    wins = [first < second for first, second in seconds]
+    return Pairs(sum(wins), len(wins))
+
+
+def cache_pairs(requests: Iterable[Served]) -> Pairs:
+    """Each undisturbed run that reused anything, with the cache and without it."""
+    return paired(
+        (trial.ttft_s, trial.cold_ttft_s)
+        for one in requests
         for trial in one.trials
         if trial.reused and not trial.disturbed
-    ]
-    return sum(wins), len(wins)
+    )
 
 
 def sign_test(wins: int, pairs: int) -> float:

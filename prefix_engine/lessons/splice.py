@@ -186,12 +186,12 @@ class SpliceSearch:
         """How far the wrong cache was from exact, and who would have noticed."""
         of, same = len(self.splices), self.same_texts
         return (
-            f"Of {of} pairs that differ in one word, the wrong cache kept the true first token in "
-            f"first place in {self.first_kept}, and the whole text (up to {REPLY_TOKENS} tokens) "
-            f"in {same}; the median KL is {self.median_kl_nats:.3f} nats. In {of - same} the text "
-            "changed; yet whoever has only one of the two texts can't tell which KV it came from. "
-            f"In {same} not even both side by side tell it. That is why a wrong cache goes "
-            "unnoticed, and why a right one stops at the first difference."
+            f"Of {of} pairs that differ in one word, the wrong cache left the whole text (up to "
+            f"{REPLY_TOKENS} tokens) as it was in {same} and changed it in {of - same}; the true "
+            f"first token kept the first place in {self.first_kept}, and the median KL is "
+            f"{self.median_kl_nats:.3f} nats. What follows is an argument, not measured: whoever "
+            "reads one text has none beside it to hold it against, so a wrong cache goes "
+            "unnoticed; and a right one stops at the first difference."
         )
 
 

@@ -54,7 +54,8 @@ def outcome(workload: Workload, stream: Stream, busy: bool) -> tuple[bool | None
         return None, "There were too few undisturbed runs of requests that reuse. Run more rounds."
     told = (
         f"Shared: {workload.shared}. From the second request on the first token came "
-        f"{times:.1f} times as soon as without the cache (median)."
+        f"{times:.1f} times as soon as without the cache (median); from {BIG_WIN:g} times on a win "
+        "is called big here."
     )
     if workload.grows:
         whole, later = _whole_previous(stream), len(stream.requests) - 1

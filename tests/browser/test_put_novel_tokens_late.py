@@ -22,7 +22,7 @@ def test_a_part_is_moved_by_keyboard_measured_and_exported(
     page.goto(address)
     run = page.get_by_role("button", name="Run it here")
     expect(run).to_be_enabled(timeout=LOAD_MS)
-    page.get_by_role("button", name="↓").first.focus()
+    page.get_by_role("button", name="Move Request id back").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("2. Request id")).to_be_visible()
     expect(page.get_by_text("This order has not been measured yet")).to_be_visible()

@@ -286,6 +286,7 @@ def made(number: int, reused: int, ttft_s: float, share: float = 1.0) -> RoomReq
         (
             (made(1, 0, 0.9, 0.1), made(2, 90, 0.02)),
             "There is no first time to compare with: the machine disturbed each cold request. "
+            "The host can salt the room for one request: that one is cold, too. "
             "Disturbed by the machine, and left out of the times: 1.",
         ),
         (

@@ -127,7 +127,7 @@ def test_an_unverified_fact_is_named_beside_the_bill(monkeypatch: pytest.MonkeyP
     app = revealed(chosen(opened(monkeypatch), "OpenAI: GPT-4.1"))
     assert "Unverified here: granularity." in words(app)
     assert "weakest fact: ? unverified" in words(app)
-    app = revealed(chosen(app, "DeepSeek: v4-flash, off-peak"))
+    app = revealed(chosen(app, "DeepSeek: flash (V4.1), off-peak"))
     assert "Unverified here" not in words(app)
 
 

@@ -85,7 +85,12 @@ def effect(bill: Bill) -> str:
     if bill.verdict is Verdict.SAME:
         return str(bill.verdict)
     start = f" from {ordinal(bill.pays_from)} request" if bill.pays_from else ""
-    return f"{bill.verdict}{start}: {saving(bill)}"
+    return f"{bill.verdict}{start}: {saving(bill)}{if_kept(bill)}"
+
+
+def if_kept(bill: Bill) -> str:
+    """The condition of a bill under a rule whose lifetime is not in the file."""
+    return f", if kept for {seconds(bill.gap_s)}" if bill.assumes_kept else ""
 
 
 def evidence_legend() -> str:
@@ -105,7 +110,7 @@ def headline(bill: Bill) -> str:
         )
     return (
         f"{rule.label}: caching pays from {ordinal(bill.pays_from or calls)} request on. "
-        f"The input of {requests(calls)} costs {costs}: {saving(bill)}."
+        f"The input of {requests(calls)} costs {costs}: {saving(bill)}{if_kept(bill)}."
     )
 
 
@@ -141,6 +146,8 @@ def _reported(bill: Bill) -> str:
     if rule.usage_field is None:
         return ""
     report = f"The API reports what was read as {rule.usage_field}"
+    if not bill.read and not bill.written:
+        return f"{report}."
     if rule.count_includes_cached is None:
         return f"{report}."
     if rule.count_includes_cached:
@@ -189,7 +196,8 @@ def missed(one: Missed) -> str:
 
 def terms(rule: Rule) -> str:
     """What the learner has to know of a rule before guessing what it makes of a bill."""
-    named = [f"{FACTS[name]} {fact(rule, name)}" for name in TERMS if getattr(rule, name)]
+    told = [name for name in TERMS if getattr(rule, name) or name == "lifetime_s"]
+    named = [f"{FACTS[name]} {fact(rule, name)}" for name in told]
     return f"The rule: {'; '.join(named)}."
 
 

@@ -7,8 +7,9 @@ from statistics import median
 import pandas as pd
 
 from prefix_engine.lessons.crowd import Crowd, Sharing, Who
+from prefix_engine.lessons.held import PARTLY, Held
 from prefix_engine.ranktest import chance_in_words
-from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P
+from prefix_engine.speed import ENOUGH_TRIALS, SpeedKind
 from ui.lessons.trials import runs_in_words
 from ui.wording import milliseconds, tokens
 
@@ -80,12 +81,18 @@ def speed_in_words(crowd: Crowd) -> str:
         f"{milliseconds(median(one.ttft_median_s for one in found))} with the cache, "
         f"{milliseconds(median(one.cold_median_s for one in found))} without it."
     )
-    test = crowd.speed
-    if test is None:
-        return f"{medians} Too few runs to tell which is faster: {ENOUGH_TRIALS} are needed."
-    pairs = f"in {test.less:g} of {test.pairs} pairings the one with the cache was faster"
-    verdict = "It is faster with the cache" if test.p < SIGNIFICANT_P else "No clear difference"
-    return f"{medians} {verdict}: {pairs} ({chance_in_words(test.p)})."
+    pairs = crowd.speed
+    if pairs.kind is SpeedKind.TOO_FEW:
+        return (
+            f"{medians} Too few runs to tell which is faster: {pairs.count} undisturbed pairs, "
+            f"{ENOUGH_TRIALS} are needed."
+        )
+    faster = pairs.kind is SpeedKind.FASTER
+    verdict = "It is faster with the cache" if faster else "No clear difference"
+    return (
+        f"{medians} {verdict}: in {pairs.wins} of {pairs.count} pairs (one request in one round) "
+        f"the first token came sooner with it ({chance_in_words(pairs.p)})."
+    )
 
 
 def sharing_in_words(sharing: Sharing) -> str:
@@ -98,7 +105,7 @@ def sharing_in_words(sharing: Sharing) -> str:
     )
 
 
-def outcome(crowd: Crowd) -> tuple[bool, str]:
+def outcome(crowd: Crowd) -> tuple[Held, str]:
     """Whether one user at batch size 1 reused nothing in every arm; and what the footnote means."""
     alone = [crowd.of(who) for who in (Who.SYSTEM, Who.CHAT, Who.REPEAT)]
     reused = sum(stream.reused for stream in alone)
@@ -108,7 +115,7 @@ def outcome(crowd: Crowd) -> tuple[bool, str]:
     cold = (
         "reused nothing" if not unrelated.reused else f"reused even so {tokens(unrelated.reused)}"
     )
-    return False, (
+    return PARTLY, (
         "It holds for the demo that it speaks of, which keeps nothing between requests: that one "
         "prefills every prompt whole (the times without the cache), and a single user has nobody "
         "else whose prefix to share. It does not hold for every single user at batch 1: here each "

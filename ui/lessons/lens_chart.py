@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -41,7 +42,8 @@ def engines_chart(counts: Sequence[Count], theme: Theme = "light") -> Chart:
     figure = _bars(names, None, theme)
     _add(figure, names, [one.reused for one in counts], "✓ reused", REUSED, theme)
     _add(figure, names, [one.computed for one in counts], "• computed", DIFFERENT, theme)
-    figure.update_layout(height=110 + 34 * len(names))
+    _put_names_above(figure, names, theme)
+    figure.update_layout(height=110 + 52 * len(names))
     table = pd.DataFrame(
         {
             "reused": [f"{one.reused:,}" for one in counts],
@@ -110,6 +112,24 @@ def _bars(names: Sequence[str], title: str | None, theme: Theme) -> go.Figure:
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
     )
     return figure
+
+
+def _put_names_above(figure: go.Figure, names: Sequence[str], theme: Theme) -> None:
+    """In place of an axis, which takes two thirds of a phone's width for long names."""
+    figure.update_yaxes(showticklabels=False)
+    figure.update_layout(bargap=0.5)
+    for name in names:
+        figure.add_annotation(
+            x=0,
+            y=name,
+            xref="paper",
+            text=escape(name),
+            showarrow=False,
+            xanchor="left",
+            yanchor="bottom",
+            yshift=11,
+            font=text_font(theme, 15),
+        )
 
 
 def _add(

@@ -64,12 +64,11 @@ def _row(part: Part, at: int) -> bool:
 
 def _move_button(part: Part, way: Literal["forward", "back"], place: int) -> None:
     st.button(
-        "↑" if way == "forward" else "↓",
+        f"Move {part.title} {way}",
         key=f"{way}-{part.id}",
         on_click=_move,
         args=[part.id, place],
         disabled=not 0 <= place < len(load_parts()),
-        help=f"Move {part.title} {way}",
     )
 
 

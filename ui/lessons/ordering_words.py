@@ -16,7 +16,7 @@ from prefix_engine.lessons.parts import (
     times_changed,
 )
 from prefix_engine.ranktest import chance_in_words
-from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P
+from prefix_engine.speed import ENOUGH_TRIALS, SpeedKind
 from ui.lessons.trials import runs_in_words
 from ui.wording import milliseconds
 
@@ -110,23 +110,24 @@ def speed_in_words(orders: Orders) -> str:
     """Whether the suggested order's later requests were faster, with the medians."""
     if orders.given.order == orders.suggested.order:
         return ""
-    given, suggested = orders.given.later_ttft_s, orders.suggested.later_ttft_s
     runs = runs_in_words([*orders.given.later, *orders.suggested.later])
     medians = (
         f"Each dot is one run, {runs} of each request; a bar is the median. "
         f"Median over the later requests: {_median(orders.given)} in this order, "
         f"{_median(orders.suggested)} in the suggested one."
     )
-    test = orders.speed
-    if test is None:
-        fewest = min(len(given), len(suggested))
+    pairs = orders.speed
+    if pairs.kind is SpeedKind.TOO_FEW:
         return (
-            f"{medians} Too few runs to tell which is faster: {fewest} of each order, "
+            f"{medians} Too few runs to tell which is faster: {pairs.count} undisturbed pairs, "
             f"{ENOUGH_TRIALS} are needed."
         )
-    pairs = f"in {test.less:g} of {test.pairs} pairings the suggested order was faster"
-    verdict = "The suggested order is faster" if test.p < SIGNIFICANT_P else "No clear difference"
-    return f"{medians} {verdict}: {pairs} ({chance_in_words(test.p)})."
+    faster = pairs.kind is SpeedKind.FASTER
+    verdict = "The suggested order is faster" if faster else "No clear difference"
+    return (
+        f"{medians} {verdict}: in {pairs.wins} of {pairs.count} pairs (one request in one round) "
+        f"it came sooner in that order ({chance_in_words(pairs.p)})."
+    )
 
 
 def at_the_front(orders: Orders, titles: Mapping[str, str]) -> str:
@@ -188,8 +189,9 @@ def meaning_changes(orders: Orders, titles: Mapping[str, str]) -> list[str]:
     return warnings
 
 
-def outcome(orders: Orders, titles: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether reuse grew as the part moved back, and where moving it further gained nothing."""
+def outcome(orders: Orders, titles: Mapping[str, str]) -> tuple[bool | None, str]:
+    """Whether reuse grew as the part moved back, and where moving it further gained nothing. Where
+    another part cuts first, the suggested order has to tell."""
     reused = [place.stream.requests[1].reused for place in orders.places]
     tokens = orders.places[0].stream.requests[1].tokens
     moved = titles[orders.moved]
@@ -200,8 +202,12 @@ def outcome(orders: Orders, titles: Mapping[str, str]) -> tuple[bool, str]:
     system = titles.get("system", "")
     whole = {one.state for one in orders.places[-1].stretches[1] if one.part == system}
     said += f", {the(system)} whole among them." if whole == {State.REUSED} else "."
-    if reused[-1] <= reused[0] or sorted(reused) != reused:
-        return False, f"{said} Another part that changes cuts the prefix before it matters."
+    if reused[-1] < reused[0]:
+        return False, said
+    if reused[-1] == reused[0]:
+        return _by_suggestion(orders, said)
+    if sorted(reused) != reused:
+        said += " Not every step back reused more."
     enough = reused.index(reused[-1]) + 1
     if enough < len(reused):
         said += (
@@ -209,6 +215,18 @@ def outcome(orders: Orders, titles: Mapping[str, str]) -> tuple[bool, str]:
             "comes first, or no part is left that stays."
         )
     return True, said
+
+
+def _by_suggestion(orders: Orders, said: str) -> tuple[bool | None, str]:
+    """The outcome where moving one part changes nothing, because another one cuts first."""
+    said += " Another part that changes stands before it and cuts the prefix first."
+    given, suggested = orders.given, orders.suggested
+    if suggested.later_reused <= given.later_reused:
+        return None, f"{said} Choose that one to be moved."
+    return True, (
+        f"{said} With all that changes at the end, as suggested, the later requests reuse "
+        f"{suggested.later_reused:,} tokens in place of {given.later_reused:,}."
+    )
 
 
 def the(title: str) -> str:

@@ -28,7 +28,7 @@ def show_splice(splice: Splice | None) -> None:
     if splice is None:
         st.markdown(
             "A wrong cache can be tried only where text after the last difference stands at the "
-            "same positions in A and B. Here none does: try the pair SF / NYC."
+            "same positions in A and B. Here there is none: try the pair SF / NYC."
         )
         return
     st.markdown(

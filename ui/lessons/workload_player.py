@@ -101,7 +101,7 @@ def ask_for_next(name: str, workload: Workload, stream: Stream, shown: int) -> N
         st.session_state[f"guessed-{name}"] = shown, st.session_state.get(key)
 
     with st.container(border=True):
-        say(f"Next, request {following.name}: {quoted(workload, shown)}", key="next")
+        say(f"Next is request {following.name}. It adds: {quoted(workload, shown)}", key="next")
         st.radio(
             f"It sends {following.tokens:,} tokens, the one before sent "
             f"{stream.requests[shown - 1].tokens:,}. How many come from the cache?",
