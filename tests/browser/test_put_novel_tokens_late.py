@@ -25,6 +25,7 @@ def test_a_part_is_moved_by_keyboard_measured_and_exported(
     page.get_by_role("button", name="Move Request id back").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("2. Request id")).to_be_visible()
+    expect(page.get_by_role("button", name="Move Request id back")).to_be_focused()
     expect(page.get_by_text("This order has not been measured yet")).to_be_visible()
     page.get_by_role("slider", name="Requests").press("Home")
     page.get_by_role("slider", name="Rounds").press("Home")

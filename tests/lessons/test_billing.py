@@ -26,6 +26,7 @@ from prefix_engine.lessons.billing import (
 )
 from prefix_engine.lessons.prices import Evidence, PriceError, Rule, load_prices
 from prefix_engine.lessons.served import Served, ServedTrial, Stream
+from ui.lessons.bill_words import effect, headline
 
 FACTS: dict[str, Any] = {
     "id": "x",
@@ -213,6 +214,20 @@ def test_rules_that_price_hits_lower_are_said_to_be_chosen_for_it() -> None:
     held, told = outcome(bills((rule(), rule(read=Decimal(1))), shape().traffic))
     assert not held
     assert told.startswith("1 of 2 rules price a hit below") and "were chosen because" in told
+
+
+@pytest.mark.parametrize(
+    ("facts", "requests", "assumes"),
+    [({}, 10, True), ({"lifetime_s": 300}, 10, False), ({}, 1, False)],
+)
+def test_a_hit_after_a_time_that_no_fact_covers_is_called_an_assumption(
+    facts: dict[str, int], requests: int, assumes: bool
+) -> None:
+    bill = make_bill(rule(**facts), shape(requests=requests, gap_s=86_400).traffic)
+    assert bill.assumes_kept is assumes
+    assert ("under 1 only if a prefix is kept" in outcome((bill,))[1]) is assumes
+    for told in (effect(bill), headline(bill)):
+        assert ("if kept for 24 hours" in told) is assumes
 
 
 def test_no_single_change_is_offered_where_two_are_needed() -> None:

@@ -11,6 +11,7 @@ from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.lessons.crowd import Crowd, Material, Who, measure_crowd, requests_of, sharing
 from prefix_engine.lessons.stream import Served, ServedTrial, Stream
 from prefix_engine.measured import from_json
+from prefix_engine.speed import SpeedKind
 from tests.tiny_engine import tiny_engine
 from ui.lessons.crowd import MOST_USERS, ROUNDS, USERS, load_material
 
@@ -106,7 +107,7 @@ def test_one_user_alone_in_the_crowd_reuses_nothing() -> None:
 
 
 def test_few_trials_allow_no_word_on_speed() -> None:
-    assert measure_crowd(tiny_engine(), MATERIAL, 2, 1).speed is None
+    assert measure_crowd(tiny_engine(), MATERIAL, 2, 1).speed.kind is SpeedKind.TOO_FEW
 
 
 def test_every_user_of_the_largest_crowd_has_a_question_of_their_own() -> None:

@@ -212,3 +212,21 @@ def test_a_result_survives_its_file() -> None:
     engine = exact_engine()
     measured = stamp(engine, find_out(engine, *INSERTION))
     assert from_json(to_json(measured), WhyItStops) == measured
+
+
+def test_the_same_prompt_twice_has_no_first_difference_to_speak_of() -> None:
+    verdict = judge(diverged("abc", "abc"))
+    assert verdict.headline.startswith("A and B are the same prompt")
+    assert verdict.held is None and "In the shared beginning" in verdict.before
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "cause"),
+    [
+        ("xacd", "xbcd", "one different token changed"),
+        ("xabcd", "xbacd", "what differs before them changed"),
+        ("xacd", "xbbcd", "what differs before them changed"),
+    ],
+)
+def test_one_token_is_called_the_cause_only_where_one_differs(a: str, b: str, cause: str) -> None:
+    assert cause in judge(diverged(a, b)).outcome

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prefix_engine.compare import State, common_prefix, reusable
-from prefix_engine.lessons.ordering import Orders, measure_orders, suggest, swapped
+from prefix_engine.lessons.ordering import Ordered, Orders, measure_orders, suggest, swapped
 from prefix_engine.lessons.parts import (
     TEMPLATE,
     Arrangement,
@@ -19,8 +19,9 @@ from prefix_engine.lessons.parts import (
     stretches_of,
     texts_of,
 )
-from prefix_engine.lessons.stream import Stream
+from prefix_engine.lessons.served import Served, ServedTrial, Stream
 from prefix_engine.measured import from_json
+from prefix_engine.speed import SpeedKind
 from tests.tiny_engine import tiny_engine
 from ui.lessons.parts import MOVED, load_parts, opening
 
@@ -135,7 +136,34 @@ def test_no_order_finds_what_another_has_stored() -> None:
 
 def test_too_few_times_allow_no_word_on_speed() -> None:
     found = measure_orders(tiny_engine(), PARTS, arranged("id", requests=2), "id", 1)
-    assert found.speed is None
+    assert found.speed.kind is SpeedKind.TOO_FEW
+
+
+def test_each_run_in_the_suggested_order_is_held_against_the_same_one_in_the_given_order() -> None:
+    def ordered(*requests: tuple[float, ...]) -> Ordered:
+        """Requests with these times in the rounds; below zero: disturbed."""
+        served = tuple(
+            Served(
+                "",
+                "",
+                9,
+                1,
+                1,
+                tuple(
+                    ServedTrial(n, 1, abs(t), 1.0, 1.0, 1.0, 0.0, ttft_disturbed=t < 0)
+                    for n, t in enumerate(times, 1)
+                ),
+            )
+            for times in ((9.0,) * len(requests[0]), *requests)
+        )
+        return Ordered((), Stream(served), ())
+
+    # a short request and a long one: in a heap, the long one's times would hide what each gained
+    given = ordered((1.0, 1.0, 1.0), (5.0, 5.0, 5.0))
+    suggested = ordered((0.9, 0.9, -0.1), (4.9, 5.1, 4.9))
+    orders = Orders(arranged("id"), "id", given, suggested, ())
+    assert (orders.speed.wins, orders.speed.count) == (4, 5)
+    assert orders.speed.p == pytest.approx(6 / 32)
 
 
 def test_progress_rises_to_the_end() -> None:

@@ -215,7 +215,8 @@ def test_the_search_is_told_in_counts_whichever_is_the_majority(same: int) -> No
     tried = [splice_of(0.1, number < same, rank=1 + number) for number in range(4)]
     said = pick_two(tried).sentence
     assert "Of 4 pairs that differ in one word" in said
-    assert f"the whole text (up to {REPLY_TOKENS} tokens) in {same};" in said
-    assert f"In {4 - same} the text changed" in said
-    assert f"In {same} not even both" in said
-    assert "often" not in said
+    assert (
+        f"(up to {REPLY_TOKENS} tokens) as it was in {same} and changed it in {4 - same};" in said
+    )
+    assert "kept the first place in 1, " in said
+    assert "an argument, not measured" in said

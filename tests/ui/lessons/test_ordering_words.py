@@ -87,6 +87,36 @@ def test_every_run_is_a_dot_and_a_row(orders: Orders) -> None:
     assert len(times) == 2 * orders.arrangement.requests * 4
 
 
+def with_reuse(ordered: Ordered, *reused: int) -> Ordered:
+    """The same requests, of which so many tokens came from the cache."""
+    served = ordered.stream.requests
+    requests = [replace(one, reused=n, shared=n) for one, n in zip(served, reused, strict=False)]
+    return replace(ordered, stream=replace(ordered.stream, requests=tuple(requests)))
+
+
+@pytest.mark.parametrize(
+    ("at_back", "suggested", "held", "why"),
+    [
+        (1, 20, True, "reuse 20 tokens in place of 1"),
+        (1, 1, None, "Choose that one to be moved"),
+        (0, 20, False, ""),
+        (9, 20, True, "at the back 9"),
+    ],
+)
+def test_where_another_part_cuts_first_the_suggested_order_tells(
+    orders: Orders, at_back: int, suggested: int, held: bool | None, why: str
+) -> None:
+    found = replace(
+        orders,
+        given=with_reuse(orders.given, 0, 1),
+        suggested=with_reuse(orders.suggested, 0, suggested),
+        places=(with_reuse(orders.places[0], 0, 1), with_reuse(orders.places[-1], 0, at_back)),
+    )
+    verdict, told = outcome(found, TITLES)
+    assert verdict is held
+    assert why in told
+
+
 def test_the_outcome_tells_whose_the_reused_tokens_are(orders: Orders) -> None:
     held, told = outcome(orders, TITLES)
     assert held
