@@ -37,12 +37,12 @@ from ui.lessons.bill_words import (
     options,
     output,
     pays_from,
-    requests,
     terms,
     unverified,
     usage,
 )
 from ui.text import complain, page_theme, say
+from ui.wording import requests
 
 QUOTATION = "… pay-per-token APIs bill cache-hit tokens cheaper …"
 INTRO = (

@@ -63,6 +63,11 @@ def tokens(count: int) -> str:
     return f"{count:,} token{'' if count == 1 else 's'}"
 
 
+def requests(count: int) -> str:
+    """1 request, 2 requests."""
+    return f"{count:,} request{'' if count == 1 else 's'}"
+
+
 def who(model: ModelInfo, machine: Machine) -> str:
     """The model and machine that figures belong to, for beside them."""
     threads = f"{machine.threads} thread{'' if machine.threads == 1 else 's'}"

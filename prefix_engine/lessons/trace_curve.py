@@ -69,6 +69,8 @@ def large_enough(curve: TraceCurve) -> Replay:
 def ceiling_sentence(curve: TraceCurve) -> str:
     """The most that any cache could reuse, and the size that nearly gets there."""
     best = curve.ceiling
+    if curve.requests == 1:
+        return "No cache helps here: there is one request only, and nothing before it to share."
     if not best.hit_tokens:
         return (
             f"No cache helps here: no two of the {curve.requests:,} requests begin with the same "

@@ -110,6 +110,23 @@ def test_the_time_left_is_told_as_soon_as_the_time_taken_says_something(
     assert said == ["begun", "done", f"done{left}", f"done{left}", "done"]
 
 
+def test_what_is_checked_while_one_waits_may_end_the_waiting(
+    slot: ComputeSlot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check() -> None:
+        raise ValueError("it has ended")
+
+    monkeypatch.setattr("ui.progress.visitor", lambda: "somebody")
+    progress = Progress(slot, check=check)
+    with (
+        slot.visit("somebody else").turn(),
+        pytest.raises(ValueError, match="it has ended"),
+        progress.watch().turn(),
+    ):
+        pass
+    assert not slot._waiting
+
+
 def test_who_has_to_wait_computes_after_who_holds_the_slot(slot: ComputeSlot) -> None:
     app = AppTest.from_function(page).run()
     order: list[str] = []

@@ -20,9 +20,9 @@ from ui.lessons.bill_words import (
     mark,
     money,
     ordinal,
-    requests,
 )
 from ui.palette import ARM_COLOUR, INK, Theme
+from ui.wording import requests
 
 TABLE_ROWS = 12
 

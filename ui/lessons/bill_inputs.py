@@ -21,10 +21,10 @@ from ui.chapter import (
     run_button,
     show_provenance,
 )
-from ui.lessons.bill_words import requests, seconds
+from ui.lessons.bill_words import seconds
 from ui.lessons.workload_runs import find_run
 from ui.text import complain, say
-from ui.wording import tokens
+from ui.wording import requests, tokens
 
 if TYPE_CHECKING:
     from prefix_engine.engine import Engine

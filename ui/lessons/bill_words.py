@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from prefix_engine.lessons.billing import Bill, Change, Missed, Verdict, break_even
 from prefix_engine.lessons.prices import Evidence, Rule
-from ui.wording import tokens
+from ui.wording import requests, tokens
 
 EVIDENCE_GLYPH = {Evidence.VERIFIED: "✔", Evidence.THIRD_PARTY: "◐", Evidence.UNVERIFIED: "?"}
 EVIDENCE_MEANING = {
@@ -248,10 +248,6 @@ def formula(write: Decimal, read: Decimal) -> str:
 
 def unverified(rule: Rule) -> str:
     return ", ".join(FACTS[name] for name in FACTS if name in rule.unverified)
-
-
-def requests(count: int) -> str:
-    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def seconds(count: int) -> str:

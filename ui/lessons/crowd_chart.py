@@ -14,7 +14,7 @@ from ui.lessons.trials import Series, add_series, trial_rows
 from ui.palette import ARM_COLOUR, INK, STATE_STYLE, Theme
 from ui.wording import milliseconds
 
-WITH, WITHOUT = "with the cache", "an engine that keeps nothing"
+WITH, WITHOUT = "with the cache", "with an empty one, as if nothing were kept"
 BETWEEN_ARMS = 1.0
 
 

@@ -17,6 +17,7 @@ from ui.lessons.trace_chart import hit_chart
 from ui.progress import Progress
 from ui.server import server
 from ui.text import complain, page_theme, say
+from ui.wording import requests
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -83,7 +84,7 @@ def uploaded_curve() -> TraceCurve | None:
     if kept is not None and kept[0] == digest:
         return kept[1]
     trace = read_trace(content.splitlines(), Limits())
-    st.write(f"{len(trace.requests):,} requests with {trace.input_tokens:,} input tokens.")
+    st.write(f"{requests(len(trace.requests))} with {trace.input_tokens:,} input tokens.")
     if not st.button("Replay it", key="replay"):
         return None
     with closing(Progress(server().slot)) as progress:
