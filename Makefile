@@ -27,7 +27,7 @@ test: $(VENV)/installed-dev browser $(AXE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m prefix_engine.model.weights
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # every one of them, and then the failure if any failed
 bench: $(VENV)/installed-bench

@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         through_engine(engine, options.engine, options.seed),
         through_page(options.page, options.seed),
     ):
-        print("\n".join(wrong), flush=True)
+        for line in wrong:
+            print(line, flush=True)
         broken += len(wrong)
     print(f"Broken rules: {broken}")
     return 1 if broken else 0
