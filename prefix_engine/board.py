@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
-from prefix_engine.speed import DISTURBED_BELOW, was_busy
+from prefix_engine.speed import was_busy
 
 NOTHING = "nothing"
 SYSTEM = "the system prompt"
@@ -19,7 +17,8 @@ PREDICTIONS = (NOTHING, SYSTEM, EVERYTHING)
 
 @dataclass(frozen=True)
 class RoomRequest:
-    """One member's request as it was served. `stored` is false where the cache had no room."""
+    """One member's request as it was served. `stored` is false where the cache had no room,
+    `disturbed` is true where the machine gave it clearly less than when nothing else runs."""
 
     number: int
     question: str
@@ -30,6 +29,7 @@ class RoomRequest:
     cpu_over_wall: float
     salted: bool
     stored: bool
+    disturbed: bool
 
     @property
     def answer(self) -> str:
@@ -69,20 +69,10 @@ class Board:
         """Of all prompt tokens, the part that was reused."""
         return self.tokens_saved / self.tokens if self.tokens else None
 
-    @cached_property
-    def disturbed(self) -> frozenset[int]:
-        """The numbers of the requests that got clearly less of the processors than the best one.
-
-        Hits are held against hits: a short one keeps fewer threads busy, undisturbed. What reused
-        nothing is held against all, for it is often the only one of its kind.
-        """
-        best = _best_share(self.requests)
-        best_hit = _best_share(self.hits)
-        return frozenset(
-            one.number
-            for one in self.requests
-            if one.cpu_over_wall < DISTURBED_BELOW * (best_hit if one.reused else best)
-        )
+    @property
+    def disturbed(self) -> tuple[RoomRequest, ...]:
+        """What is left out of the times."""
+        return tuple(request for request in self.requests if request.disturbed)
 
     def was_busy(self, threads: int) -> bool:
         """Whether not even the best cold request got most of the `threads` threads."""
@@ -96,13 +86,12 @@ class Board:
     @property
     def first(self) -> RoomRequest | None:
         """The first undisturbed request that found nothing to reuse."""
-        cold = (one for one in self.requests if not one.reused)
-        return next((one for one in cold if one.number not in self.disturbed), None)
+        return next((one for one in self.requests if not (one.reused or one.disturbed)), None)
 
     @property
     def later_ttft_s(self) -> tuple[float, ...]:
         """Of the undisturbed hits."""
-        return tuple(one.ttft_s for one in self.hits if one.number not in self.disturbed)
+        return tuple(hit.ttft_s for hit in self.hits if not hit.disturbed)
 
     @property
     def later_median_s(self) -> float | None:
@@ -135,7 +124,3 @@ class Branch:
     parent: int | None
     tokens: int
     children: int
-
-
-def _best_share(requests: Sequence[RoomRequest]) -> float:
-    return max((request.cpu_over_wall for request in requests), default=0.0)

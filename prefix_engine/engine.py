@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 
@@ -29,6 +29,7 @@ from prefix_engine.errors import (
 from prefix_engine.model.base import Model, Slab
 from prefix_engine.stopwatch import Stopwatch, Timing
 from prefix_engine.tokenizer import Prompt, Tokenized, Tokenizer
+from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import OnStep
 
 CHARACTERS_A_TOKEN = 16
@@ -140,6 +141,7 @@ class Engine:
         room = model.info.max_tokens
         self.max_new_tokens = min(max_new_tokens, room // 2)
         self.max_prompt_tokens = min(max_prompt_tokens, room - self.max_new_tokens)
+        self._unloaded = UnloadedShares()
         self._idle_slabs: list[Slab] = []
         self._lock = Lock()
 
@@ -196,7 +198,7 @@ class Engine:
                     logits = self._forward(ids, slab, reused, watch, on_step)
                 with watch.stage("pick"):
                     next_id = compute(partial(pick or GREEDY.picker(), logits))
-                timing = watch.read()
+                timing = self._judged(watch.read(), len(ids) - reused)
                 storing = Stopwatch()
                 insert = self._store(ids, slab, namespace) if store else NOTHING_INSERTED
                 yield Request(
@@ -326,6 +328,11 @@ class Engine:
                     on_step(start + rows, len(ids))
 
         return self.model.forward(ids[start:], slab, start, on_chunk)
+
+    def _judged(self, timing: Timing, computed: int) -> Timing:
+        """With the share of the processors that such a prefill gets from an unloaded machine."""
+        self._unloaded.learn(computed, timing.cpu_over_wall)
+        return replace(timing, unloaded_cpu_over_wall=self._unloaded.share(computed))
 
     def _store(self, ids: tuple[int, ...], slab: Slab, namespace: str) -> Insert:
         def take(start: int, end: int) -> KVSegment:

@@ -10,11 +10,11 @@ from prefix_engine.diagnose import diagnose
 from prefix_engine.machine import Machine
 from prefix_engine.model.info import ModelInfo
 from prefix_engine.record import Exactness, Reply, Run
-from prefix_engine.speed import Arm, Trial, is_disturbed
+from prefix_engine.speed import Arm, Trial
 from prefix_engine.stopwatch import Timing
 from prefix_engine.tokenizer import Dropped, Message, Prompt, Token, Tokenized
 
-FORMAT = "first-difference run 2"
+FORMAT = "first-difference run 3"
 
 Json = dict[str, Any]
 
@@ -140,13 +140,19 @@ def _trial_json(trial: Trial, run: Run) -> Json:
         "stages": {**timing.stages_s, "other": timing.other_s},
         "cpu_s": timing.cpu_s,
         "cpu_over_wall": timing.cpu_over_wall,
-        "disturbed": is_disturbed(trial, run.trials),
+        "unloaded_cpu_over_wall": timing.unloaded_cpu_over_wall,
+        "disturbed": trial.disturbed,
     }
 
 
 def _trial(data: Json) -> Trial:
     stages = {name: seconds for name, seconds in data["stages"].items() if name != "other"}
-    timing = Timing(total_s=data["ttft_s"], cpu_s=data["cpu_s"], stages_s=stages)
+    timing = Timing(
+        total_s=data["ttft_s"],
+        cpu_s=data["cpu_s"],
+        stages_s=stages,
+        unloaded_cpu_over_wall=data["unloaded_cpu_over_wall"],
+    )
     return Trial(data["round"], Arm(data["arm"]), data["reused"], timing)
 
 

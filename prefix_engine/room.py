@@ -139,6 +139,7 @@ class Room:
                         cpu_over_wall=prefill.timing.cpu_over_wall,
                         salted=salted,
                         stored=not prefill.insert.refused,
+                        disturbed=prefill.timing.disturbed,
                     )
                     self._note(requests=(*self._board.requests, made), askers=len(self._asked))
                     return made

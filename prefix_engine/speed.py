@@ -15,8 +15,6 @@ ENOUGH_TRIALS = 5
 SIGNIFICANT_P = 0.05
 BUSY_BELOW = 0.6
 """A run none of whose trials got this part of its threads was made on a busy machine."""
-DISTURBED_BELOW = 0.8
-"""A trial that got less than this part of the arm's best share of the processors was disturbed."""
 
 
 class Arm(StrEnum):
@@ -39,6 +37,11 @@ class Trial:
     @property
     def ttft_s(self) -> float:
         return self.timing.total_s
+
+    @property
+    def disturbed(self) -> bool:
+        """By the machine. The discarded round is left out in any case."""
+        return self.round > 0 and self.timing.disturbed
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,8 @@ class SpeedVerdict:
 
 def was_busy(shares: Iterable[float], threads: int) -> bool:
     """Whether not even the best of these shares of CPU time over wall time was most of what
-    `threads` could have had, so that all were disturbed alike, which `is_disturbed` can't tell."""
+    `threads` could have had: a machine that was busy already when the engine was loaded."""
     return max(shares, default=float(threads)) < BUSY_BELOW * threads
-
-
-def is_disturbed(trial: Trial, trials: Sequence[Trial]) -> bool:
-    """Whether the machine gave this trial clearly less of its processors than its arm's best.
-
-    Arms are judged apart: a short hit keeps fewer threads busy than a long prefill, undisturbed.
-    """
-    if trial.round == 0:
-        return False
-    best = max(t.timing.cpu_over_wall for t in trials if t.arm is trial.arm and t.round > 0)
-    return trial.timing.cpu_over_wall < DISTURBED_BELOW * best
 
 
 def summarize(trials: Sequence[Trial]) -> dict[Arm, ArmSummary]:
@@ -100,7 +92,7 @@ def summarize(trials: Sequence[Trial]) -> dict[Arm, ArmSummary]:
 
 def _summary(arm: Arm, trials: Sequence[Trial]) -> ArmSummary:
     counted = [trial for trial in trials if trial.arm is arm and trial.round > 0]
-    sound = [trial for trial in counted if not is_disturbed(trial, trials)]
+    sound = [trial for trial in counted if not trial.disturbed]
     return ArmSummary(arm, tuple(t.ttft_s for t in sound), len(counted) - len(sound))
 
 

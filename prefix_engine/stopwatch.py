@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from prefix_engine.cpuclock import CpuClock
 
+DISTURBED_BELOW = 0.8
+"""A request that got less than this part of its unloaded share of the processors was disturbed."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -16,11 +19,14 @@ class Timing:
 
     `stages_s` maps each stage to its seconds; `other_s` is what they leave of `total_s`; `cpu_s` is
     the processor time that the request used meanwhile, over all threads that worked for it.
+    `unloaded_cpu_over_wall` is what such a request gets while nothing else runs on this machine;
+    0.0 where that is not known.
     """
 
     total_s: float
     cpu_s: float
     stages_s: dict[str, float]
+    unloaded_cpu_over_wall: float = 0.0
 
     @property
     def other_s(self) -> float:
@@ -30,6 +36,12 @@ class Timing:
     def cpu_over_wall(self) -> float:
         """About the number of busy threads; low where the machine gave its time to others."""
         return self.cpu_s / self.total_s
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether the machine gave the request clearly less of its processors than it does when
+        nothing else runs."""
+        return self.cpu_over_wall < DISTURBED_BELOW * self.unloaded_cpu_over_wall
 
 
 class Stopwatch:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from prefix_engine.cache import DEFAULT_NAMESPACE, Insert, RadixCache, TakeKV
+from prefix_engine.cache import DEFAULT_NAMESPACE, Insert, Lease, RadixCache, TakeKV
 from prefix_engine.cache.storage import KVSegment
 from prefix_engine.engine import Engine, Sampling, Step
 from prefix_engine.errors import EmptyPrompt, PromptTooLong, ReplyTooLong
 from prefix_engine.model.base import Slab
-from prefix_engine.stopwatch import Stopwatch
+from prefix_engine.stopwatch import Stopwatch, Timing
 from prefix_engine.tokenizer import Message, Prompt
 from tests.tiny_engine import (
     BYTES_PER_TOKEN,
@@ -308,7 +308,7 @@ def test_two_requests_at_once_never_have_the_same_slab(engine: Engine) -> None:
 
 
 class LateCache(RadixCache):
-    """Takes 7 seconds of a clock to store."""
+    """Takes 2 seconds of a clock to look up, and 7 to store."""
 
     clock = 0.0
 
@@ -317,6 +317,10 @@ class LateCache(RadixCache):
     ) -> Insert:
         self.clock += 7
         return super().insert(ids, take, namespace)
+
+    def match(self, ids: Sequence[int], namespace: str = DEFAULT_NAMESPACE) -> Lease:
+        self.clock += 2
+        return super().match(ids, namespace)
 
 
 def test_the_ttft_contains_neither_on_step_nor_storing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +335,7 @@ def test_the_ttft_contains_neither_on_step_nor_storing(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("prefix_engine.engine.Stopwatch", partial(Stopwatch, now, now))
     prefill = engine.prefill(SHARED, on_step=on_step)
-    assert prefill.ttft_s == prefill.timing.total_s == 0
+    assert prefill.ttft_s == prefill.timing.total_s == 2
     assert prefill.store_s == 7
 
 
@@ -343,6 +347,17 @@ def test_a_prefill_is_timed_in_the_stages_of_the_ttft(engine: Engine) -> None:
 
 
 # ---- generate
+
+
+def test_a_prefill_is_held_against_what_prefills_of_its_length_got(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = iter([1.5, 1.6, 1.4, 1.7, 1.5, 1.1])
+    monkeypatch.setattr(Timing, "cpu_over_wall", property(lambda timing: next(shares)))
+    made = [engine.prefill("x" * 40, read=False) for _ in range(6)]
+    assert [one.timing.unloaded_cpu_over_wall for one in made] == [0.0] * 4 + [1.5] * 2
+    shares = iter([1.5 * 0.81, 1.5 * 0.79])
+    assert [made[5].timing.disturbed, made[5].timing.disturbed] == [False, True]
 
 
 def test_generated_tokens_are_findable_afterwards_but_for_the_last(engine: Engine) -> None:

@@ -146,6 +146,14 @@ def test_a_prompt_that_could_not_be_stored_is_too_long_and_the_limit_is_told(
         engine.prefill("x" * 21)
 
 
+def test_an_engine_knows_what_the_unloaded_machine_gives_before_anybody_uses_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = engine_with(monkeypatch, Settings())
+    assert engine.prefill("x").timing.unloaded_cpu_over_wall > 0
+    assert engine.cache.stats.stored_tokens == 1
+
+
 class Untouched(Tokenizer):
     """Fails when it is asked to tokenize."""
 

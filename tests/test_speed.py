@@ -7,7 +7,6 @@ from prefix_engine.speed import (
     Arm,
     SpeedKind,
     Trial,
-    is_disturbed,
     judge_speed,
     summarize,
     was_busy,
@@ -19,8 +18,8 @@ SLOW = [5.0, 7.0, 8.0, 9.0, 10.0]
 
 
 def trial(arm: Arm = Arm.HIT, ttft_s: float = 1.0, share: float = 2.0, number: int = 1) -> Trial:
-    """One trial that kept `share` processors busy."""
-    return Trial(number, arm, 0, Timing(total_s=ttft_s, cpu_s=share * ttft_s, stages_s={}))
+    """One trial that kept `share` processors busy, of 2 that it would have had undisturbed."""
+    return Trial(number, arm, 0, Timing(ttft_s, share * ttft_s, {}, unloaded_cpu_over_wall=2.0))
 
 
 def trials(hit: list[float], control: list[float]) -> list[Trial]:
@@ -87,25 +86,20 @@ def test_summaries_come_in_the_order_cold_control_hit() -> None:
 
 
 @pytest.mark.parametrize(("share", "disturbed"), [(1.59, True), (1.61, False), (2.0, False)])
-def test_a_trial_below_0_8_of_its_arms_best_share_was_disturbed(
+def test_a_trial_below_0_8_of_the_unloaded_share_is_left_out_and_counted(
     share: float, disturbed: bool
 ) -> None:
     odd = trial(share=share, ttft_s=50.0)
-    ran = [trial(share=2.0), odd]
-    assert is_disturbed(odd, ran) is disturbed
-    summary = summarize(ran)[Arm.HIT]
+    assert odd.disturbed is disturbed
+    summary = summarize([trial(share=2.0), odd])[Arm.HIT]
     assert summary.disturbed == int(disturbed)
     assert (50.0 in summary.ttft_s) is not disturbed
 
 
-def test_arms_are_judged_apart() -> None:
-    hit, cold = trial(Arm.HIT, share=1.0), trial(Arm.COLD, share=2.0)
-    assert not is_disturbed(hit, [hit, cold])
-
-
-def test_the_discarded_round_is_nobodys_best() -> None:
-    warm_up, later = trial(share=4.0, number=0), trial(share=2.0)
-    assert not is_disturbed(later, [warm_up, later])
+def test_trials_that_were_all_disturbed_alike_are_all_left_out() -> None:
+    ran = [trial(share=1.0, number=number) for number in range(1, 9)]
+    assert summarize(ran)[Arm.HIT].disturbed == 8
+    assert judge_speed(summarize(ran)).kind is SpeedKind.TOO_FEW
 
 
 def test_disturbed_trials_are_left_out_of_the_verdict() -> None:
@@ -116,9 +110,8 @@ def test_disturbed_trials_are_left_out_of_the_verdict() -> None:
     assert four_left.kind is SpeedKind.TOO_FEW
 
 
-def test_a_discarded_trial_can_be_judged_while_it_is_the_only_one() -> None:
-    warm_up = trial(number=0, share=0.1)
-    assert not is_disturbed(warm_up, [warm_up])
+def test_a_discarded_trial_is_not_counted_as_disturbed() -> None:
+    assert not trial(number=0, share=0.1).disturbed
 
 
 def test_a_machine_that_was_busy_throughout_is_noticed() -> None:

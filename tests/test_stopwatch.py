@@ -119,6 +119,17 @@ def test_the_clock_starts_when_the_watch_is_made(clocks: Clocks) -> None:
     assert watch.read() == Timing(total_s=2, cpu_s=3, stages_s={})
 
 
+@pytest.mark.parametrize(("cpu_s", "disturbed"), [(2.39, True), (2.41, False), (4.0, False)])
+def test_what_got_less_than_0_8_of_its_unloaded_share_was_disturbed(
+    cpu_s: float, disturbed: bool
+) -> None:
+    assert Timing(2.0, cpu_s, {}, unloaded_cpu_over_wall=1.5).disturbed is disturbed
+
+
+def test_where_the_unloaded_share_is_not_known_nothing_is_called_disturbed() -> None:
+    assert not Timing(2.0, 0.001, {}).disturbed
+
+
 def test_processor_time_over_wall_time_tells_the_busy_threads(clocks: Clocks) -> None:
     watch = clocks.watch()
     clocks.pass_(2, 3)

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from prefix_engine.record import Run
-from prefix_engine.speed import Arm, Trial, is_disturbed
+from prefix_engine.speed import Arm, Trial
 from ui.palette import ARM_COLOUR, INK, STAGE_COLOUR, Theme
 from ui.wording import milliseconds
 
@@ -29,8 +29,8 @@ def ttft_chart(run: Run, theme: Theme = "light") -> Chart:
     """Every trial as a dot, the median of each arm as a bar; ms from zero."""
     figure = go.Figure()
     for arm in reversed(Arm):
-        sound = [t for t in _counted(run, arm) if not is_disturbed(t, run.trials)]
-        disturbed = [t for t in _counted(run, arm) if is_disturbed(t, run.trials)]
+        sound = [t for t in _counted(run, arm) if not t.disturbed]
+        disturbed = [t for t in _counted(run, arm) if t.disturbed]
         _add_dots(figure, arm, sound, "circle", "trial")
         _add_dots(figure, arm, disturbed, "x-thin-open", "disturbed by the machine, left out")
         median = run.arms[arm].median_s
@@ -172,7 +172,7 @@ def _trial_table(run: Run) -> pd.DataFrame:
                     "TTFT": milliseconds(trial.ttft_s),
                     "reused": trial.reused,
                     "CPU ÷ wall": f"{trial.timing.cpu_over_wall:.2f}",
-                    "disturbed": "yes, left out" if is_disturbed(trial, run.trials) else "no",
+                    "disturbed": "yes, left out" if trial.disturbed else "no",
                 }
                 for trial in run.trials
             ]
@@ -183,7 +183,7 @@ def _trial_table(run: Run) -> pd.DataFrame:
 
 
 def _stage_medians_s(run: Run, arm: Arm) -> dict[str, float]:
-    timings = [t.timing for t in _counted(run, arm) if not is_disturbed(t, run.trials)]
+    timings = [t.timing for t in _counted(run, arm) if not t.disturbed]
     return {
         stage: statistics.median(
             [t.other_s if stage == "other" else t.stages_s[stage] for t in timings] or [0.0]

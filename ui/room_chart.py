@@ -50,9 +50,8 @@ def tally_chart(board: Board, theme: Theme = "light") -> Chart:
 def times_chart(board: Board, theme: Theme = "light") -> Chart:
     """A mark for each request in the order of the asking; hits, misses and what the machine
     disturbed by colour and shape."""
-    figure = go.Figure()
-    sound = [request for request in board.requests if request.number not in board.disturbed]
-    disturbed = [request for request in board.requests if request.number in board.disturbed]
+    figure, disturbed = go.Figure(), board.disturbed
+    sound = [request for request in board.requests if not request.disturbed]
     hits = [request for request in sound if request.reused]
     misses = [request for request in sound if not request.reused]
     _add(figure, misses, "nothing reused", ARM_COLOUR["cold"], "square")
@@ -73,7 +72,7 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
             "reused": [request.reused for request in board.requests],
             "TTFT": [milliseconds(request.ttft_s) for request in board.requests],
             "salted": [_yes(request.salted) for request in board.requests],
-            "disturbed": [_yes(request in disturbed) for request in board.requests],
+            "disturbed": [_yes(request.disturbed) for request in board.requests],
         },
         index=pd.Index([request.number for request in board.requests], name="request"),
     )
@@ -134,7 +133,7 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
 
 
 def _add(
-    figure: go.Figure, requests: list[RoomRequest], name: str, colour: str, symbol: str
+    figure: go.Figure, requests: Sequence[RoomRequest], name: str, colour: str, symbol: str
 ) -> None:
     figure.add_scatter(
         x=[request.number for request in requests],

@@ -26,9 +26,6 @@ from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.trials import WrongReuse, kept
 from prefix_engine.watch import Watch
 
-REFERENCE = -1
-"""In a round, in the place of a question: ask again for what the eavesdropper stored."""
-
 
 def open_and_close(
     engine: Engine,
@@ -131,7 +128,7 @@ class _Kept:
 
 
 class _Listener:
-    """Sends the prompts to one namespace, in rounds, and a reference with each.
+    """Sends the prompts to one namespace, in rounds.
 
     The first of `stored` is the eavesdropper's own system prompt. What the probes must reuse is
     known where all that is in their namespace is kept, and then checked.
@@ -153,14 +150,13 @@ class _Listener:
         self._watch = watch
         self._dice = dice
         self._probes: list[Probe] = []
-        self._references: list[Probe] = []
 
     def listen(self, rounds: int) -> None:
         """The discarded round 0 and rounds 1 to `rounds`, a turn for every probe."""
         with self._watch.turn(), self._all_pinned():
             pass
         for number in range(rounds + 1):
-            order = [REFERENCE, *range(len(self._prompts))]
+            order = list(range(len(self._prompts)))
             self._dice.shuffle(order)
             for place, question in enumerate(order):
                 done = (number + place / len(order)) / (rounds + 1)
@@ -179,24 +175,19 @@ class _Listener:
             salted=salted,
             shared=min(common_prefix(system, one) for one in ids),
             probes=tuple(self._probes),
-            references=tuple(self._references),
             whole=tuple(sorted(found)) if secret is None else (),
         )
 
     def _probe(self, number: int, question: int) -> None:
-        own = self._kept[0]
-        is_reference = question == REFERENCE
-        namespace, prompt = (
-            (own.namespace, own.prompt)
-            if is_reference
-            else (self._namespace, self._prompts[question])
-        )
         with self._watch.turn(), self._all_pinned():
             prefill = self._engine.prefill(
-                prompt, namespace=namespace, store=False, on_step=self._watch.on_step
+                self._prompts[question],
+                namespace=self._namespace,
+                store=False,
+                on_step=self._watch.on_step,
             )
-        self._check_reuse(namespace, prefill)
-        (self._references if is_reference else self._probes).append(
+        self._check_reuse(prefill)
+        self._probes.append(
             Probe(
                 round=number,
                 question=question,
@@ -204,6 +195,7 @@ class _Listener:
                 reused=prefill.reused,
                 ttft_s=prefill.ttft_s,
                 cpu_over_wall=prefill.timing.cpu_over_wall,
+                disturbed=prefill.timing.disturbed,
             )
         )
 
@@ -216,12 +208,12 @@ class _Listener:
                 )
             yield
 
-    def _check_reuse(self, namespace: str, prefill: Prefill) -> None:
+    def _check_reuse(self, prefill: Prefill) -> None:
         """In a namespace that is the eavesdropper's, what the rule says. Raises `WrongReuse`."""
         stored = [
             self._engine.tokenizer.encode(one.prompt)
             for one in self._kept
-            if one.namespace == namespace
+            if one.namespace == self._namespace
         ]
         if not stored:
             return

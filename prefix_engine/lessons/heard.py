@@ -8,7 +8,7 @@ from itertools import combinations
 from math import comb
 
 from prefix_engine.ranktest import mann_whitney
-from prefix_engine.speed import DISTURBED_BELOW, ENOUGH_TRIALS, SIGNIFICANT_P
+from prefix_engine.speed import ENOUGH_TRIALS, SIGNIFICANT_P
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,8 @@ class Probe:
     reused: int
     ttft_s: float
     cpu_over_wall: float
-
-    @property
-    def computed(self) -> int:
-        return self.tokens - self.reused
+    disturbed: bool = False
+    """The machine gave it clearly less than when nothing else runs."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,7 @@ class Eavesdropping:
     the system prompt, known to both.
 
     `questions[secret]` is what the other user had asked; None where nobody drew one, in a room,
-    and the engine knows only what it found. `references` ask again for what the eavesdropper
-    stored: they compute next to nothing, as a question does that was asked before, and so tell
-    what share of the processors such a short request gets from an undisturbed machine.
+    and the engine knows only what it found.
     """
 
     questions: tuple[str, ...]
@@ -43,7 +39,6 @@ class Eavesdropping:
     salted: bool
     shared: int
     probes: tuple[Probe, ...]
-    references: tuple[Probe, ...] = ()
     whole: tuple[int, ...] = ()
     """In a room: the questions that were found whole, but for the token that is always computed."""
 
@@ -62,20 +57,9 @@ class Eavesdropping:
         """All probes of a question but for the discarded round's."""
         return tuple(p for p in self.probes if p.round > 0 and p.question == question)
 
-    def is_disturbed(self, probe: Probe) -> bool:
-        """Whether the machine gave a probe clearly less of its processors than the best of all
-        that computed no more than twice as much. A short one keeps fewer threads busy than a long
-        one, undisturbed; so it is not held against those."""
-        peers = [
-            peer.cpu_over_wall
-            for peer in (*self.probes, *self.references)
-            if peer.round > 0 and peer.computed <= 2 * probe.computed
-        ]
-        return probe.cpu_over_wall < DISTURBED_BELOW * max(peers, default=0.0)
-
     def times_s(self, question: int) -> tuple[float, ...]:
         """The undisturbed times of a question, the discarded round left out."""
-        return tuple(p.ttft_s for p in self.counted(question) if not self.is_disturbed(p))
+        return tuple(p.ttft_s for p in self.counted(question) if not p.disturbed)
 
     def median_s(self, question: int) -> float | None:
         times = self.times_s(question)

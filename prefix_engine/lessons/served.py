@@ -17,8 +17,8 @@ class ServedTrial:
     """A request in one round (from 1): its time to first token with the cache and without it.
 
     `reused` tokens came from the cache. CPU time over wall time stands beside each of the two;
-    where the machine gave one clearly less of its processors than the best of the stream, it is
-    marked as disturbed. Storing took `store_s`, after the first token and in no time here.
+    where the machine gave one clearly less of its processors than when nothing else runs, it
+    is marked as disturbed. Storing took `store_s`, after the first token and in no time here.
     `refused`: the cache had no room to store the request.
     """
 

@@ -20,7 +20,7 @@ from prefix_engine.errors import EmptyPrompt
 from prefix_engine.lessons.served import Served as Served
 from prefix_engine.lessons.served import ServedTrial as ServedTrial
 from prefix_engine.lessons.served import Stream as Stream
-from prefix_engine.speed import Arm, Trial, is_disturbed
+from prefix_engine.speed import Arm
 from prefix_engine.tokenizer import Prompt
 from prefix_engine.watch import Watch
 
@@ -76,10 +76,9 @@ def serve(
                 name = f"Round {number} of {rounds}, {request.name}"
                 made.append(one_round.serve(request, tokens, number, name))
             evicted_tokens += one_round.evicted_tokens
-    timed = tuple(trial for made in pairs for pair in made for trial in pair.trials)
     return Stream(
         requests=tuple(
-            _served(request, len(tokens), made, timed)
+            _served(request, len(tokens), made)
             for request, tokens, made in zip(asked, ids, pairs, strict=True)
         ),
         block_size=engine.cache.block_size,
@@ -117,15 +116,6 @@ class _Pair:
     shared: int
     hit: Prefill
     cold: Prefill
-
-    @property
-    def trials(self) -> tuple[Trial, Trial]:
-        """With the cache and without it. What reused nothing is a cold run, whatever it asked."""
-        arm = Arm.HIT if self.hit.reused else Arm.COLD
-        return (
-            Trial(self.round, arm, self.hit.reused, self.hit.timing),
-            Trial(self.round, Arm.COLD, 0, self.cold.timing),
-        )
 
 
 class _Round:
@@ -215,30 +205,28 @@ def _opened(
         opened.clear()
 
 
-def _served(request: Asked, tokens: int, pairs: Sequence[_Pair], timed: Sequence[Trial]) -> Served:
+def _served(request: Asked, tokens: int, pairs: Sequence[_Pair]) -> Served:
     return Served(
         name=request.name,
         user=request.user,
         tokens=tokens,
         reused=min(pair.hit.reused for pair in pairs),
         shared=max(pair.shared for pair in pairs),
-        trials=tuple(_served_trial(pair, timed) for pair in pairs),
+        trials=tuple(_served_trial(pair) for pair in pairs),
     )
 
 
-def _served_trial(pair: _Pair, timed: Sequence[Trial]) -> ServedTrial:
-    """The pair's times, each held against the best of its arm among all that were `timed`: other
-    work that lasts as long as one request disturbs all rounds of it alike."""
-    hit, cold = pair.trials
+def _served_trial(pair: _Pair) -> ServedTrial:
+    hit, cold = pair.hit, pair.cold
     return ServedTrial(
-        round=hit.round,
+        round=pair.round,
         reused=hit.reused,
         ttft_s=hit.ttft_s,
         cold_ttft_s=cold.ttft_s,
         cpu_over_wall=hit.timing.cpu_over_wall,
         cold_cpu_over_wall=cold.timing.cpu_over_wall,
-        store_s=pair.hit.store_s,
-        refused=pair.hit.insert.refused,
-        ttft_disturbed=is_disturbed(hit, timed),
-        cold_disturbed=is_disturbed(cold, timed),
+        store_s=hit.store_s,
+        refused=hit.insert.refused,
+        ttft_disturbed=hit.timing.disturbed,
+        cold_disturbed=cold.timing.disturbed,
     )

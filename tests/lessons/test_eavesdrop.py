@@ -71,7 +71,7 @@ def test_what_others_evict_between_two_probes_is_stored_again(salted: bool) -> N
 
     def reuse(engine: Engine, watch: Watch) -> list[tuple[int, int, int]]:
         made = eavesdrop(engine, SYSTEM, QUESTIONS, 2, salted, 2, watch, seed=1)
-        return [(p.round, p.question, p.reused) for p in (*made.probes, *made.references)]
+        return [(p.round, p.question, p.reused) for p in made.probes]
 
     assert reuse(crowded, crowd_out(crowded)) == reuse(calm, Watch())
     assert crowded.cache.stats.evicted_tokens > 0
@@ -120,7 +120,7 @@ def test_every_probe_takes_a_turn_of_its_own_and_nothing_is_computed_outside() -
 
     watch = Watch(turn=turn, on_step=on_step)
     made = eavesdrop(engine, SYSTEM, QUESTIONS, 0, False, 2, watch)
-    assert turns[0] == 1 + len(made.probes) + len(made.references) == 1 + 3 * (3 + 1)
+    assert turns[0] == 1 + len(made.probes) == 1 + 3 * 3
 
 
 def test_the_order_is_not_the_same_in_every_round() -> None:
@@ -129,9 +129,15 @@ def test_the_order_is_not_the_same_in_every_round() -> None:
     assert len(orders) > 2
 
 
-def test_a_reference_computes_one_token() -> None:
-    made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, True, rounds=2)
-    assert [(p.round, p.computed) for p in made.references] == [(0, 1), (1, 1), (2, 1)]
+def test_probes_are_marked_that_got_less_than_the_unloaded_machine_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def told(share: float) -> set[bool]:
+        monkeypatch.setattr("prefix_engine.unloaded.UnloadedShares.share", lambda *_: share)
+        made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, False, rounds=2)
+        return {probe.disturbed for probe in made.probes}
+
+    assert (told(0.0), told(1e9)) == ({False}, {True})
 
 
 def test_in_a_room_what_was_asked_is_found_and_with_a_salt_nothing() -> None:

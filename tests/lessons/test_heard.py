@@ -34,24 +34,12 @@ def slow(seed: float) -> list[float]:
 SOON = [0.05] * 8
 
 
-def disturbing(made: Eavesdropping, question: int, cpu: float) -> Eavesdropping:
-    """The same, but all probes of that question got only so many processors."""
+def disturbing(made: Eavesdropping, question: int) -> Eavesdropping:
+    """The same, but all probes of that question were disturbed."""
     return replace(
         made,
-        probes=tuple(
-            replace(p, cpu_over_wall=cpu) if p.question == question else p for p in made.probes
-        ),
+        probes=tuple(replace(p, disturbed=p.question == question) for p in made.probes),
     )
-
-
-def short(cpu: float, references: float) -> Eavesdropping:
-    """Question 2 was found whole and computes one token; so do the references."""
-    made = heard({0: slow(0.0), 1: SOON, 2: slow(0.1)})
-    found = [
-        replace(p, reused=49, cpu_over_wall=cpu) if p.question == 1 else p for p in made.probes
-    ]
-    own = [Probe(number, -1, 20, 19, 0.04, references) for number in range(8)]
-    return replace(made, probes=tuple(found), references=tuple(own))
 
 
 def test_what_answers_sooner_than_all_others_is_accused() -> None:
@@ -95,26 +83,17 @@ def test_a_salt_that_had_nothing_to_close_is_not_praised() -> None:
 
 def test_a_disturbed_probe_is_left_out_of_the_times_but_kept() -> None:
     sound = heard({1: SOON})
-    disturbed = Probe(9, 1, 50, 0, 0.9, 1.0)
+    disturbed = Probe(9, 1, 50, 0, 0.9, 1.0, disturbed=True)
     both = replace(sound, probes=(*sound.probes, disturbed))
     assert both.times_s(1) == sound.times_s(1)
-    assert disturbed in both.counted(1) and both.is_disturbed(disturbed)
+    assert disturbed in both.counted(1)
 
 
 def test_a_question_disturbed_throughout_is_noticed_and_nothing_is_told() -> None:
-    made = disturbing(heard({0: slow(0.0), 1: SOON, 2: slow(0.1)}), 2, 1.2)
+    made = disturbing(heard({0: slow(0.0), 1: SOON, 2: slow(0.1)}), 2)
     assert made.fewest == 0 and made.accused == ()
     assert made.sentence.startswith("Can't tell: of one question only 0")
     assert "can't tell" in SideChannel(SYSTEM, made, made).sentence
-
-
-def test_a_short_probe_is_not_held_against_long_ones() -> None:
-    """A question that was found whole keeps fewer threads busy, undisturbed."""
-    assert short(cpu=1.4, references=1.45).accused == (1,)
-
-
-def test_a_short_question_disturbed_throughout_is_noticed_by_the_references() -> None:
-    assert short(cpu=0.9, references=1.45).fewest == 0
 
 
 def test_with_more_questions_more_is_asked_of_each_test() -> None:

@@ -286,25 +286,23 @@ def test_nothing_is_said_of_times_taken_while_the_machine_was_busy() -> None:
 
 
 def prefilled(reused: int, cpu_over_wall: float) -> Prefill:
-    timing = Timing(total_s=1.0, cpu_s=cpu_over_wall, stages_s={})
-    made = SimpleNamespace(reused=reused, timing=timing, store_s=0.0, insert=Insert(20, 0, False))
+    """One that would have had 1.5 processors from an unloaded machine."""
+    timing = Timing(1.0, cpu_over_wall, {}, unloaded_cpu_over_wall=1.5)
+    made = SimpleNamespace(
+        reused=reused, timing=timing, ttft_s=1.0, store_s=0.0, insert=Insert(20, 0, False)
+    )
     return cast(Prefill, made)
 
 
-def test_other_work_that_lasts_for_one_request_disturbs_all_its_rounds() -> None:
-    quiet = [_Pair(n, 10, prefilled(10, 1.8), prefilled(0, 1.9)) for n in (1, 2)]
-    slow = [_Pair(n, 10, prefilled(10, 0.9), prefilled(0, 1.9)) for n in (1, 2)]
-    timed = [trial for pair in (*quiet, *slow) for trial in pair.trials]
-    assert not any(_served_trial(pair, timed).disturbed for pair in quiet)
-    assert [_served_trial(pair, timed).ttft_disturbed for pair in slow] == [True, True]
-    assert not any(_served_trial(pair, timed).cold_disturbed for pair in slow)
-
-
-def test_a_hit_is_not_held_against_a_first_request_that_found_nothing() -> None:
-    first = _Pair(1, 0, prefilled(0, 1.9), prefilled(0, 1.9))
-    hits = [_Pair(1, 10, prefilled(10, 1.2), prefilled(0, 1.9)) for _ in range(2)]
-    timed = [trial for pair in (first, *hits) for trial in pair.trials]
-    assert not any(_served_trial(pair, timed).disturbed for pair in hits)
+@pytest.mark.parametrize(
+    ("hit", "cold", "disturbed"),
+    [(1.3, 1.9, (False, False)), (0.9, 1.9, (True, False)), (1.3, 0.9, (False, True))],
+)
+def test_each_of_a_pair_is_held_against_what_the_unloaded_machine_gives_it(
+    hit: float, cold: float, disturbed: tuple[bool, bool]
+) -> None:
+    made = _served_trial(_Pair(1, 10, prefilled(10, hit), prefilled(0, cold)))
+    assert (made.ttft_disturbed, made.cold_disturbed) == disturbed
 
 
 def test_where_every_run_was_disturbed_the_median_is_theirs() -> None:

@@ -270,9 +270,8 @@ def test_figures_are_drawn_once_for_all_who_look_on(
     assert len(drawn) == 6
 
 
-def made(number: int, reused: int, ttft_s: float, share: float = 1.0) -> RoomRequest:
-    """A request that got this share of the processors."""
-    return RoomRequest(number, "Why?", None, 100, reused, ttft_s, share, False, True)
+def made(number: int, reused: int, ttft_s: float, disturbed: bool = False) -> RoomRequest:
+    return RoomRequest(number, "Why?", None, 100, reused, ttft_s, 1.0, False, True, disturbed)
 
 
 @pytest.mark.parametrize(
@@ -284,13 +283,13 @@ def made(number: int, reused: int, ttft_s: float, share: float = 1.0) -> RoomReq
             "The first request took 200 ms to its first token, a later one 20.0 ms (median of 1).",
         ),
         (
-            (made(1, 0, 0.9, 0.1), made(2, 90, 0.02)),
+            (made(1, 0, 0.9, True), made(2, 90, 0.02)),
             "There is no first time to compare with: the machine disturbed each cold request. "
             "The host can salt the room for one request: that one is cold, too. "
             "Disturbed by the machine, and left out of the times: 1.",
         ),
         (
-            (made(1, 0, 0.9, 0.1), made(2, 90, 0.02), made(3, 0, 0.2)),
+            (made(1, 0, 0.9, True), made(2, 90, 0.02), made(3, 0, 0.2)),
             "Request 3, which was cold, took 200 ms to its first token, a later one 20.0 ms",
         ),
     ],
@@ -303,7 +302,7 @@ def test_the_headline_compares_only_what_was_not_disturbed(
 
 
 def test_disturbed_requests_are_drawn_apart() -> None:
-    requests = made(1, 0, 0.9, 0.1), made(2, 90, 0.02), made(3, 0, 0.2)
+    requests = made(1, 0, 0.9, True), made(2, 90, 0.02), made(3, 0, 0.2)
     chart = room_chart.times_chart(Board("ABCDEF", "", requests=requests, revealed=True))
     drawn = {trace.name: list(trace.x) for trace in chart.figure.data}
     assert drawn == {"nothing reused": [3], "hit": [2], "disturbed by the machine": [1]}

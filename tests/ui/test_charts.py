@@ -15,7 +15,7 @@ from ui.recorded import recorded_run
 
 def trial(number: int, arm: Arm, ms: float, share: float = 2.0) -> Trial:
     stages = dict.fromkeys(("tokenize", "lookup", "load", "pick"), 0.0)
-    timing = Timing(ms / 1e3, share * ms / 1e3, {**stages, "prefill": ms / 2e3})
+    timing = Timing(ms / 1e3, share * ms / 1e3, {**stages, "prefill": ms / 2e3}, 2.0)
     return Trial(number, arm, 0, timing)
 
 

@@ -22,8 +22,8 @@ def eavesdropping_chart(heard: Eavesdropping, theme: Theme = "light") -> Chart:
     questions = range(len(heard.questions))
     for question in questions:
         probes = heard.counted(question)
-        sound = [probe for probe in probes if not heard.is_disturbed(probe)]
-        disturbed = [probe for probe in probes if heard.is_disturbed(probe)]
+        sound = [probe for probe in probes if not probe.disturbed]
+        disturbed = [probe for probe in probes if probe.disturbed]
         symbol = "star" if question in heard.asked else "circle"
         _add_dots(figure, heard, question, sound, symbol)
         _add_dots(figure, heard, question, disturbed, DISTURBED)

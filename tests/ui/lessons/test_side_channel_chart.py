@@ -8,7 +8,7 @@ from ui.lessons.side_channel_chart import eavesdropping_chart
 
 def test_a_disturbed_probe_is_drawn_as_a_cross_and_counted_apart() -> None:
     probes = tuple(Probe(number, 0, 9, 3, 0.1, 2.0) for number in range(4))
-    disturbed = Probe(4, 0, 9, 3, 0.7, 0.5)
+    disturbed = Probe(4, 0, 9, 3, 0.7, 0.5, disturbed=True)
     chart = eavesdropping_chart(Eavesdropping(("?",), 0, False, 3, (*probes, disturbed)))
     by_symbol = {trace.marker.symbol: len(trace.x) for trace in chart.figure.data}
     assert by_symbol == {"star": 3, "x-thin-open": 1}
