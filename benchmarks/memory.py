@@ -87,7 +87,8 @@ def use_storage(cache: RadixCache, slab: Slab, requests: int, seed: int = 0) -> 
     after earlier ones, in two namespaces. Prompts are as long as the slab at most."""
     dice = random.Random(seed)
     take = partial(copy_out, slab)
-    before = set(map(id, live_storages()))
+    before = list(live_storages())  # held, or a new one could get the id of one that has gone
+    known = set(map(id, before))
     sent: list[list[int]] = []
     worst = 0.0
     for _ in range(requests):
@@ -99,7 +100,7 @@ def use_storage(cache: RadixCache, slab: Slab, requests: int, seed: int = 0) -> 
         held = sum(
             storage.kv.untyped_storage().nbytes()
             for storage in live_storages()
-            if id(storage) not in before
+            if id(storage) not in known
         )
         stored = sum(len(node.ids) for node in cache.nodes()) * slab.shape.bytes_per_token
         worst = max(worst, held / max(stored, 1))
