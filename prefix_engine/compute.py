@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -29,7 +29,12 @@ def compute(work: Callable[[], T]) -> T:
     """
     if threading.current_thread().name.startswith(COMPUTES):
         return work()
-    return _thread.submit(_do, work, torch.get_num_threads()).result()
+    doing = _thread.submit(_do, work, torch.get_num_threads())
+    try:
+        return doing.result()
+    finally:
+        # who is interrupted here must not lend memory to others that is still written to
+        wait([doing])
 
 
 @torch.inference_mode()

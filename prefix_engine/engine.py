@@ -17,7 +17,7 @@ from threading import Lock
 import torch
 
 from prefix_engine.cache.base import DEFAULT_NAMESPACE, Insert, PrefixCache
-from prefix_engine.cache.storage import KVSegment, copy_out, load
+from prefix_engine.cache.storage import copy_out, load
 from prefix_engine.compute import compute
 from prefix_engine.errors import (
     EmptyPrompt,
@@ -335,10 +335,7 @@ class Engine:
         return replace(timing, unloaded_cpu_over_wall=self._unloaded.share(computed))
 
     def _store(self, ids: tuple[int, ...], slab: Slab, namespace: str) -> Insert:
-        def take(start: int, end: int) -> KVSegment:
-            return compute(partial(copy_out, slab, start, end))
-
-        return self.cache.insert(ids, take, namespace)
+        return self.cache.insert(ids, partial(copy_out, slab), namespace)
 
     @contextmanager
     def _borrow_slab(self) -> Iterator[Slab]:

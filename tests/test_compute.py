@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -48,6 +50,19 @@ def test_what_goes_wrong_there_is_raised_here_and_the_next_is_served() -> None:
     with pytest.raises(ZeroDivisionError):
         compute(fail)
     assert compute(lambda: 3) == 3
+
+
+def test_who_is_interrupted_goes_on_only_when_that_has_ended() -> None:
+    asker, ended = threading.get_ident(), []
+
+    def work() -> None:
+        signal.pthread_kill(asker, signal.SIGINT)
+        time.sleep(0.2)  # time in which to go on too early
+        ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        compute(work)
+    assert ended
 
 
 def test_nothing_is_kept_for_gradients() -> None:

@@ -19,9 +19,11 @@ The others are a little faster only at copying half of a storage out of it (1.0 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 
+from ..compute import compute
 from ..model.base import Slab
 from .base import Segment, Storage
 
@@ -108,5 +110,5 @@ def _kv(segment: Segment) -> torch.Tensor:
 
 
 def _copied(kv: torch.Tensor) -> KVSegment:
-    own = kv.clone(memory_format=torch.contiguous_format)
+    own = compute(partial(kv.clone, memory_format=torch.contiguous_format))
     return KVSegment(KVStorage(own), 0, own.shape[TOKEN_AXIS])

@@ -50,7 +50,7 @@ class HubModel(Model):
         only_last = "logits_to_keep" in inspect.signature(network.forward).parameters
         self._options = {"logits_to_keep": 1} if only_last else {}
         try:
-            self._probe()
+            compute(self._probe)
         except ModelRefused:
             raise
         except Exception as error:  # whatever other people's code may raise
@@ -150,8 +150,9 @@ def load_hub_model(
     files = find_files(model_id)
     tokenizer = load_hub_tokenizer(files.folder)
     if precision is None:
-        precision = choose_precision().chosen if torch.device(device).type == "cpu" else "bf16"
-    network = _load_network(files, device, precision)
+        on_cpu = torch.device(device).type == "cpu"
+        precision = compute(choose_precision).chosen if on_cpu else "bf16"
+    network = compute(partial(_load_network, files, device, precision))
     info = ModelInfo(
         label=files.label,
         weights_sha256=files.weights_sha256(),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from functools import partial
+from threading import Barrier, Thread
 
 import pytest
 import torch
 
 from prefix_engine.cache import CountSegment, RadixCache
 from prefix_engine.cache.storage import KVSegment, KVStorage, copy_out, load
+from prefix_engine.cpuclock import thread_times_ns
 from prefix_engine.model.base import KVShape, Slab
 
 CAPACITY = 32
@@ -145,3 +148,34 @@ def test_kv_is_a_view_of_the_storage() -> None:
     segment = copy_out(slab_of(torch.float32, seed=1), 0, 4)
     assert isinstance(segment, KVSegment)
     assert segment.kv.data_ptr() == segment.storage.kv.data_ptr()
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_who_copies_gets_no_workers_of_their_own() -> None:
+    """Each thread that has ever divided work keeps a pool of workers until it ends."""
+    all_done, counted = Barrier(4), Barrier(4)
+    large = Slab(KVShape(layers=3, kv_heads=2, head_dim=4, dtype=torch.float32), 100_000)
+    segment = copy_out(large, 0, 100_000)
+
+    def copy() -> None:
+        segment.compact()
+        all_done.wait()
+        counted.wait()
+
+    segment.compact()  # the one that computes has its workers from now on
+    before = len(list(thread_times_ns()))
+    askers = [Thread(target=copy) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    all_done.wait()
+    after = len(list(thread_times_ns()))
+    counted.wait()
+    assert after == before + len(askers)
