@@ -1,10 +1,11 @@
-"""A class at one server: `python -m benchmarks.load --sessions 100`, and `--press 30`.
+"""A class at one server: `python -m benchmarks.load --sessions 100`, `--press 30`, `--ask 30`.
 
 Starts a server of the app on a free port of this machine and waits until its model is loaded. Then
-so many sessions open the page at once, each over a websocket as a browser does; with `--press`, so
-many of them press Run within ten seconds, on a preset, and wait for their own figures. Prints how
-long it took, what went wrong and how much memory the server had; exits 1 if any session erred, was
-served out of order, or if the memory went over the limit, which ends the server.
+so many sessions open the page at once, each over a websocket as a browser does. With `--press`, so
+many of them press Run within ten seconds, on a preset, and wait for their own figures; with
+`--ask`, so many join a room that a host has opened, and ask within ten seconds. Prints how long it
+took, what went wrong and how much memory the server had; exits 1 if any session erred, was served
+out of order, or if the memory went over the limit, which ends the server.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 from websockets.exceptions import WebSocketException
 
 from benchmarks.common.memory_limit import memory_limit
+from benchmarks.common.room_load import ask, member, opened_room
 from benchmarks.common.serving import Served, serve
 from benchmarks.common.session import finished, painted, shows, visit
 
@@ -80,6 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             presses, more = asyncio.run(press_run(served.port, options))
             wrong += more
             wrong += _tell_presses(presses)
+            _tell_memory(served)
+        if options.ask:
+            answers_s, more = asyncio.run(ask_in_a_room(served.port, options))
+            wrong += more
+            print(f"{len(answers_s)} members of a room asked within {PRESS_WITHIN_S:g} s, s")
+            _tell("answered", answers_s)
         if served.process.poll() is not None:
             wrong.append("the server was killed: its memory went over the limit")
         else:
@@ -131,6 +139,20 @@ async def press_run(port: int, options: argparse.Namespace) -> tuple[list[Press]
             return Press(at_s, first_round_s, await session.until(shows(MEASURED)) - at_s)
 
     return await _all(press(number) for number in range(options.press))
+
+
+async def ask_in_a_room(port: int, options: argparse.Namespace) -> tuple[list[float], list[str]]:
+    """Join, then ask one after another; the seconds from each one's asking to the answer."""
+    everybody = asyncio.Barrier(options.ask)
+
+    async def join_and_ask(code: str, number: int) -> float:
+        async with asyncio.timeout(options.patience), member(port, code) as session:
+            await everybody.wait()
+            await asyncio.sleep(PRESS_WITHIN_S * number / options.ask)
+            return await ask(session, f"This is question {number}. What is your answer?")
+
+    async with opened_room(port) as code:
+        return await _all(join_and_ask(code, number) for number in range(options.ask))
 
 
 def out_of_order(presses: Sequence[Press]) -> int:
@@ -186,6 +208,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--sessions", type=int, default=100, help="how many open the page at once (100)")
     add("--press", type=int, default=0, help=f"how many of them press {RUN} (0)")
+    add("--ask", type=int, default=0, help="how many join a room and ask there (0)")
     add("--preset", default="timestamp", help="the preset that is run (timestamp)")
     add("--trials", type=int, default=1, help="trials an arm (1)")
     add("--reply", type=int, default=0, help="tokens of a reply (0)")

@@ -11,6 +11,7 @@ import streamlit as st
 
 from prefix_engine.board import PREDICTIONS, Board, Branch, RoomRequest
 from prefix_engine.errors import PrefixEngineError
+from prefix_engine.measured import stamp, to_json
 from prefix_engine.room import UNJOINED_S, NoRoom, Room
 from ui.board import show_board
 from ui.chapter import open_page, run_button, show_limits
@@ -157,6 +158,16 @@ def _show_controls(room: Room, board: Board, key: str) -> None:
     _toggle("Show the questions to everybody", board.prompts_shown, partial(room.show_prompts, key))
     _toggle("Salt: a namespace for each member", board.salted, partial(room.salt, key))
     st.caption("With a salt nobody finds what another has asked, and nobody shares any longer.")
+    engine = ready_engine()
+    if engine is not None:
+        st.download_button(
+            "Board as JSON",
+            # made when it is asked for: of the room as it is then
+            lambda: to_json(stamp(engine, room.board)),
+            f"room-{room.code}.json",
+            "application/json",
+            on_click="ignore",
+        )
     with st.popover("End the room"):
         st.write("The room ends for everybody, and its KV and its board are gone.")
         if st.button("End it now", type="primary"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Button_pb2 import Button
@@ -20,33 +22,64 @@ class PageError(Exception):
     """The page showed an exception."""
 
 
-class Session:
-    """What the page shows, by place, as it comes in."""
+@dataclass
+class _Again:
+    """A part of the page that wants to be run again and again, next at `due_s`."""
 
-    def __init__(self, socket: ClientConnection, query: str) -> None:
+    every_s: float
+    due_s: float
+
+
+class Session:
+    """What the page shows, by place, as it comes in; parts that ask for it are run again in time,
+    while messages are taken."""
+
+    def __init__(self, socket: ClientConnection, query: str, page_name: str) -> None:
         self._socket = socket
         self._query = query
+        self._page_name = page_name
         self._page = ""
         self._elements: dict[tuple[int, ...], Element] = {}
         self._widgets: dict[str, WidgetState] = {}
+        self._again: dict[str, _Again] = {}
 
     async def run(self, button: str | None = None) -> None:
         """Let the page run, as it does when it is opened, or because a button was pressed. Raises
         `LookupError` where no such button can be pressed."""
-        message = BackMsg()
-        state = message.rerun_script
-        state.query_string, state.page_script_hash = self._query, self._page
-        state.widget_states.widgets.extend(self._widgets.values())
+        message = self._message()
         if button is not None:
-            state.widget_states.widgets.add(id=self._button_id(button), trigger_value=True)
+            message.rerun_script.widget_states.widgets.add(
+                id=self._button_id(button), trigger_value=True
+            )
         self._elements.clear()
+        self._again.clear()
         await self._socket.send(message.SerializeToString())
+
+    def fill(self, label: str, value: str) -> None:
+        """Let a text area hold this text, or a radio this option, from the next run on. Raises
+        `LookupError` where there is none of that label."""
+        for one in self._elements.values():
+            kind = one.WhichOneof("type")
+            if kind in ("text_area", "radio") and getattr(one, kind).label == label:
+                widget_id = getattr(one, kind).id
+                self._widgets[widget_id] = WidgetState(id=widget_id, string_value=value)
+                return
+        raise LookupError(f"nothing to fill has the label {label!r}")
+
+    @property
+    def codes(self) -> list[str]:
+        """What the page offers to be copied."""
+        return [
+            one.code.code_text
+            for one in self._elements.values()
+            if one.WhichOneof("type") == "code"
+        ]
 
     async def until(self, met: Callable[[ForwardMsg], bool]) -> float:
         """Take messages until one meets the condition; the time (monotonic) when it came. Raises
         `PageError` for a page that shows an exception."""
         while True:
-            message = ForwardMsg.FromString(await self._socket.recv(decode=False))
+            message = ForwardMsg.FromString(await self._receive())
             self._note(message)
             if met(message):
                 return time.monotonic()
@@ -55,10 +88,45 @@ class Session:
         """Whether there is such a button and it is enabled."""
         return any(one.label == button and not one.disabled for one in self._buttons())
 
+    def _message(self) -> BackMsg:
+        message = BackMsg()
+        state = message.rerun_script
+        state.query_string, state.page_script_hash = self._query, self._page
+        if not self._page:
+            state.page_name = self._page_name
+        state.widget_states.widgets.extend(self._widgets.values())
+        return message
+
+    async def _receive(self) -> bytes:
+        while True:
+            due_s = min((one.due_s for one in self._again.values()), default=None)
+            try:
+                async with asyncio.timeout_at(due_s):
+                    return await self._socket.recv(decode=False)
+            except TimeoutError:
+                if due_s is None or due_s > asyncio.get_running_loop().time():
+                    raise  # somebody else's
+                await self._run_parts()
+
+    async def _run_parts(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for fragment, one in self._again.items():
+            if one.due_s <= now_s:
+                message = self._message()
+                message.rerun_script.fragment_id = fragment
+                message.rerun_script.is_auto_rerun = True
+                one.due_s = now_s + one.every_s
+                await self._socket.send(message.SerializeToString())
+
     def _note(self, message: ForwardMsg) -> None:
         match message.WhichOneof("type"):
-            case "new_session":
-                self._page = message.new_session.page_script_hash
+            case "navigation":
+                self._page = message.navigation.page_script_hash
+            case "auto_rerun":
+                asked = message.auto_rerun
+                self._again[asked.fragment_id] = _Again(
+                    asked.interval, asyncio.get_running_loop().time() + asked.interval
+                )
             case "delta" if message.delta.WhichOneof("type") == "new_element":
                 element = message.delta.new_element
                 if element.WhichOneof("type") == "exception":
@@ -106,13 +174,13 @@ def _state_of(element: Element) -> tuple[WidgetState | None, bool]:
 
 
 @asynccontextmanager
-async def visit(port: int, query: str = "") -> AsyncIterator[Session]:
-    """A session at the server on that port, its page not run yet."""
+async def visit(port: int, query: str = "", page_name: str = "") -> AsyncIterator[Session]:
+    """A session at the server on that port, its page (the main one) not run yet."""
     address = f"ws://localhost:{port}/_stcore/stream"
     async with connect(
         address, subprotocols=[Subprotocol("streamlit")], max_size=None, open_timeout=60
     ) as socket:
-        yield Session(socket, query)
+        yield Session(socket, query, page_name)
 
 
 def finished(message: ForwardMsg) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from unittest.mock import ANY
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from prefix_engine.board import Board
+from prefix_engine.measured import from_json
 from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, violations, watch
 
 HOSTILE = "Is <b>aspirin</b> **fine**? <img src=x onerror='document.title=1'>"
@@ -78,6 +81,12 @@ def test_a_class_asks_predicts_and_sees_what_the_host_reveals(host: Page, visit:
     expect(ann.get_by_text("Questions", exact=True)).to_have_count(0)
     host.get_by_text("Show the questions to everybody").click()
     expect(ann.get_by_text("Questions", exact=True)).to_be_visible(timeout=LOAD_MS)
+    with host.expect_download() as download:
+        host.get_by_role("button", name="Board as JSON").click()
+    board = from_json(download.value.path().read_bytes(), Board).result
+    asked = [(one.number, one.question, one.tokens) for one in board.requests]
+    assert asked == [(1, "Do you ship abroad?", ANY), (2, HOSTILE, 139)]
+    expect(ann.get_by_role("button", name="Board as JSON")).to_have_count(0)
     assert violations(ann) == []
     assert ann.title() != "1" and ann.locator("img[src='x']").count() == 0
     end(host)

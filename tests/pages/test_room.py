@@ -149,6 +149,11 @@ def test_a_member_never_gets_the_key(room: Room) -> None:
     assert kept == RoomPass(room.code, None)
 
 
+def test_only_the_host_can_take_the_board_away(room: Room) -> None:
+    assert [one.label for one in host_of(room).get("download_button")] == ["Board as JSON"]
+    assert not visit(room=room.code).get("download_button")
+
+
 def test_the_key_leaves_the_address_and_stays_in_the_session(room: Room) -> None:
     host = host_of(room)
     assert is_host(host)
