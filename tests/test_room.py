@@ -440,6 +440,16 @@ def test_disturbed_requests_are_left_out_of_first_and_later() -> None:
     assert board.later_ttft_s == (0.010, 0.012)
 
 
+def test_a_request_is_marked_that_got_less_than_the_unloaded_machine_gives(
+    engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for share, disturbed in ((0.0, False), (1e9, True)):
+        monkeypatch.setattr(
+            "prefix_engine.unloaded.UnloadedShares.share", lambda *_, got=share: got
+        )
+        assert room.ask(engine, "ann", "Why?").disturbed is disturbed
+
+
 @pytest.mark.parametrize(("share", "busy"), [(0.9, True), (1.5, False)])
 def test_a_room_whose_cold_requests_all_got_little_was_busy_throughout(
     share: float, busy: bool

@@ -218,7 +218,12 @@ def test_rules_that_price_hits_lower_are_said_to_be_chosen_for_it() -> None:
 
 @pytest.mark.parametrize(
     ("facts", "requests", "assumes"),
-    [({}, 10, True), ({"lifetime_s": 300}, 10, False), ({}, 1, False)],
+    [
+        ({}, 10, True),
+        ({"lifetime_s": 300}, 10, False),
+        ({"lifetime_s": 172_800}, 10, False),
+        ({}, 1, False),
+    ],
 )
 def test_a_hit_after_a_time_that_no_fact_covers_is_called_an_assumption(
     facts: dict[str, int], requests: int, assumes: bool
