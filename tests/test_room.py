@@ -27,6 +27,7 @@ from prefix_engine.room import (
     RoomLimit,
     Rooms,
 )
+from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
 from tests.tiny_engine import tiny_engine
 
