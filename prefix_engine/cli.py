@@ -136,10 +136,12 @@ def _facts(run: Run) -> list[str]:
     if run.a_refused:
         lines.append("The cache had no room for A, so nothing of it could be reused.")
     for arm, summary in run.arms.items():
+        left_out = f" (disturbed, left out: {summary.disturbed})" if summary.disturbed else ""
         if summary.median_s is not None:
             shown = ", ".join(f"{ttft_s * 1e3:.1f}" for ttft_s in summary.ttft_s)
-            left_out = f" (disturbed, left out: {summary.disturbed})" if summary.disturbed else ""
             lines.append(f"TTFT {arm}: median {summary.median_s * 1e3:.1f} ms of {shown}{left_out}")
+        elif left_out:
+            lines.append(f"TTFT {arm}: nothing to tell{left_out}")
     if run.exact is not None:
         lines.append(run.speed.sentence)
         lines.append(run.exact.sentence)

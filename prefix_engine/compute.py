@@ -32,9 +32,11 @@ def compute(work: Callable[[], T]) -> T:
     doing = _thread.submit(_do, work, torch.get_num_threads())
     try:
         return doing.result()
-    finally:
+    except BaseException:
         # who is interrupted here must not lend memory to others that is still written to
-        wait([doing])
+        if not doing.cancel():
+            wait([doing])
+        raise
 
 
 @torch.inference_mode()

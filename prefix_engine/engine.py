@@ -198,7 +198,8 @@ class Engine:
                     logits = self._forward(ids, slab, reused, watch, on_step)
                 with watch.stage("pick"):
                     next_id = compute(partial(pick or GREEDY.picker(), logits))
-                timing = self._judged(watch.read(), len(ids) - reused)
+                timing = watch.read()
+                self._unloaded.learn(len(ids) - reused, timing.cpu_over_wall)
                 storing = Stopwatch()
                 insert = self._store(ids, slab, namespace) if store else NOTHING_INSERTED
                 yield Request(
@@ -207,7 +208,7 @@ class Engine:
                         reused=reused,
                         computed=len(ids) - reused,
                         kv_bytes_per_token=self.model.kv_shape.bytes_per_token,
-                        timing=timing,
+                        timing=self.judged(timing, len(ids) - reused),
                         store_s=storing.read().total_s,
                         insert=insert,
                         logits=logits,
@@ -269,6 +270,11 @@ class Engine:
                 next_id = compute(partial(pick, logits))
                 seconds = watch.read().total_s
 
+    def judged(self, timing: Timing, computed: int) -> Timing:
+        """The timing of a prefill that computed so many tokens, with the share of the processors
+        that an unloaded machine gives it, as far as is known by now: later ones tell better."""
+        return replace(timing, unloaded_cpu_over_wall=self._unloaded.share(computed))
+
     def encode(self, prompt: Prompt, name: str = "The prompt") -> list[int]:
         """The ids of a prompt that may be computed; none for an empty one. Raises `TextTooLong`,
         `PromptTooLong` and `TextError`, calling the prompt `name`."""
@@ -328,11 +334,6 @@ class Engine:
                     on_step(start + rows, len(ids))
 
         return self.model.forward(ids[start:], slab, start, on_chunk)
-
-    def _judged(self, timing: Timing, computed: int) -> Timing:
-        """With the share of the processors that such a prefill gets from an unloaded machine."""
-        self._unloaded.learn(computed, timing.cpu_over_wall)
-        return replace(timing, unloaded_cpu_over_wall=self._unloaded.share(computed))
 
     def _store(self, ids: tuple[int, ...], slab: Slab, namespace: str) -> Insert:
         return self.cache.insert(ids, partial(copy_out, slab), namespace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from prefix_engine.cache.radix import RadixCache
 from prefix_engine.compute import compute
 from prefix_engine.engine import Engine
+from prefix_engine.errors import PromptTooLong
 from prefix_engine.model.base import Model
 from prefix_engine.model.exactness import keeps_bits
 from prefix_engine.model.geometry import LlamaGeometry
@@ -35,7 +37,7 @@ OnProgress = Callable[[str, float], None]
 CALIBRATED_TOKENS = (1, 8, 64)
 """Lengths of the prefills that tell what an undisturbed machine gives; 2 s in all on two cores."""
 CALIBRATION_S = 4.0
-"""With a large or slow model no further length is begun after so long."""
+"""With a large or slow model it ends after so long; what is missing is learned from visitors."""
 
 
 def load_engine(
@@ -69,14 +71,14 @@ def load_engine(
 
 def _calibrate(engine: Engine, on_progress: OnProgress | None) -> None:
     """Let the engine learn, before anybody uses it, what prefills get from this machine."""
-    begin = time.monotonic()
-    for number, tokens in enumerate(CALIBRATED_TOKENS):
-        late = time.monotonic() - begin > CALIBRATION_S
-        if late or 2 * tokens > engine.max_prompt_tokens:
-            return
-        for _ in range(IN_A_ROW):
+    end_s = time.monotonic() + CALIBRATION_S
+    planned = [tokens for tokens in CALIBRATED_TOKENS for _ in range(IN_A_ROW)]
+    with suppress(PromptTooLong):  # no prompt of anybody's is as long, then
+        for number, tokens in enumerate(planned):
+            if time.monotonic() >= end_s:
+                return
             if on_progress is not None:
-                on_progress("Measuring the unloaded machine", number / len(CALIBRATED_TOKENS))
+                on_progress("Measuring what this machine gives", number / len(planned))
             engine.prefill("a" + " a" * (tokens - 1), read=False, store=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -101,13 +101,13 @@ def _time(ready: Experiment, rounds: int, watch: RunWatch) -> tuple[Trial, ...]:
         trials.append(trial)
         if watch.on_trial is not None:
             watch.on_trial(trial, len(Arm) * (rounds + 1))
-    return tuple(trials)
+    return tuple(map(ready.judged, trials))  # all by the same, which is known best at the end
 
 
 def _reply(ready: Experiment, arm: Arm, max_new_tokens: int, watch: RunWatch) -> Reply:
     steps = []
-    with watch.turn():
-        for step in ready.answer(arm, max_new_tokens, watch.on_step):
+    with watch.turn(), closing(ready.answer(arm, max_new_tokens, watch.on_step)) as answer:
+        for step in answer:
             steps.append(step)
             if watch.on_token is not None:
                 watch.on_token(arm, step)

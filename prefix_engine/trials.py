@@ -19,7 +19,8 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 
 from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, Prefill, Step
@@ -85,15 +86,17 @@ class Experiment:
     ) -> Generator[Step, None, None]:
         """Generate a greedy reply to B in this arm, storing nothing. Raises as `run` does."""
         with self.a_pinned(on_step):
-            for step in self.engine.generate(
+            steps = self.engine.generate(
                 self.b,
                 namespace=self._namespace(arm),
                 store=False,
                 max_new_tokens=max_new_tokens,
                 on_step=on_step,
-            ):
-                self._check_reuse(arm, step.prefill)
-                yield step
+            )
+            with closing(steps):
+                for step in steps:
+                    self._check_reuse(arm, step.prefill)
+                    yield step
 
     def rounds(
         self,
@@ -112,6 +115,11 @@ class Experiment:
                 with turn():
                     prefill = self.run(arm, on_step)
                 yield Trial(number, arm, prefill.reused, prefill.timing)
+
+    def judged(self, trial: Trial) -> Trial:
+        """The trial, held against what is known by now of an unloaded machine."""
+        computed = len(self.b_ids) - trial.reused
+        return replace(trial, timing=self.engine.judged(trial.timing, computed))
 
     @contextmanager
     def a_pinned(self, on_step: OnStep | None = None) -> Iterator[None]:

@@ -41,11 +41,11 @@ class UnloadedShares:
     def share(self, computed: int) -> float:
         """What such a prefill gets, undisturbed; 0.0 while that is not known.
 
-        A long one gets at least what a shorter one does, so it may be known from that.
+        A longer one than any that is known gets at least what the longest of those does.
         """
-        length = _length_class(computed)
         with self._lock:
-            return max((best for known, best in self._best.items() if known <= length), default=0.0)
+            known = [length for length in self._best if length <= _length_class(computed)]
+            return self._best[max(known)] if known else 0.0
 
 
 def _length_class(computed: int) -> int:

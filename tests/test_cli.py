@@ -13,6 +13,7 @@ from prefix_engine.engine import Engine
 from prefix_engine.errors import WeightsUnavailable
 from prefix_engine.loading import OnProgress
 from prefix_engine.settings import Settings
+from prefix_engine.unloaded import UnloadedShares
 from tests.tiny_engine import tiny_cache, tiny_engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,6 +114,15 @@ def test_without_json_it_says_in_words_what_happened(command: Command) -> None:
         assert words in outcome.out
     for words in ("of a cold run", "Reply, cold", "Reply, hit", "tiny, f32, 1 threads"):
         assert words in outcome.out
+
+
+def test_an_arm_that_was_disturbed_throughout_is_told(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UnloadedShares, "share", lambda *_: 1e9)
+    told = command("--trials", "2", A, B).out
+    assert "TTFT hit: nothing to tell (disturbed, left out: 2)" in told
+    assert "Too few runs to tell" in told
 
 
 def test_text_that_is_no_ascii_survives_as_json(command: Command) -> None:

@@ -19,6 +19,7 @@ from prefix_engine.speed import Arm
 from prefix_engine.tokenizer import Message, Prompt, Tokenized, Tokenizer
 from prefix_engine.trials import experiment
 from prefix_engine.turns import ComputeSlot
+from prefix_engine.unloaded import UnloadedShares
 from tests.cache.fakes import BYTES_PER_TOKEN, store, stored, taking
 from tests.tiny_engine import BYTES_PER_TOKEN as KV_BYTES
 from tests.tiny_engine import tiny_cache, tiny_engine, tiny_model
@@ -152,6 +153,31 @@ def test_an_engine_knows_what_the_unloaded_machine_gives_before_anybody_uses_it(
     engine = engine_with(monkeypatch, Settings())
     assert engine.prefill("x").timing.unloaded_cpu_over_wall > 0
     assert engine.cache.stats.stored_tokens == 1
+
+
+def test_what_the_machine_gives_is_learned_of_short_and_of_long_prefills(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learned: list[int] = []
+    monkeypatch.setattr(
+        UnloadedShares, "learn", lambda _, computed, share: learned.append(computed)
+    )
+    engine = engine_with(monkeypatch, Settings())
+    assert learned[:5] == [1] * 5 and max(learned) >= 64
+    assert (engine.cache.stats.query_tokens, engine.cache.stats.stored_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 16])
+def test_a_server_of_short_prompts_learns_what_it_can_and_starts(
+    monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    engine = engine_with(monkeypatch, Settings(max_prompt_tokens=tokens))
+    assert engine.prefill("x").timing.unloaded_cpu_over_wall > 0
+
+
+def test_a_slow_model_is_not_measured_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "CALIBRATION_S", 0.0)
+    assert engine_with(monkeypatch, Settings()).prefill("x").timing.unloaded_cpu_over_wall == 0
 
 
 class Untouched(Tokenizer):

@@ -418,9 +418,10 @@ def test_keys_of_hosts_cannot_be_guessed(engine: Engine, rooms: Rooms) -> None:
     assert len(set(keys)) == 4
 
 
-def made(number: int, reused: int, ttft_s: float, share: float) -> RoomRequest:
-    """A request that got this share of the processors, of 1.5 from an unloaded machine."""
-    disturbed = share < 0.8 * 1.5
+def made(
+    number: int, reused: int, ttft_s: float, share: float = 1.5, disturbed: bool = False
+) -> RoomRequest:
+    """A request that got this share of the processors."""
     return RoomRequest(number, "Why?", None, 100, reused, ttft_s, share, False, True, disturbed)
 
 
@@ -429,11 +430,11 @@ def test_disturbed_requests_are_left_out_of_first_and_later() -> None:
         "ABCDEF",
         "",
         requests=(
-            made(1, 0, 0.900, 1.0),
-            made(2, 90, 0.010, 1.5),
-            made(3, 90, 0.700, 0.9),
-            made(4, 0, 0.100, 1.9),
-            made(5, 90, 0.012, 1.4),
+            made(1, 0, 0.900, disturbed=True),
+            made(2, 90, 0.010),
+            made(3, 90, 0.700, disturbed=True),
+            made(4, 0, 0.100),
+            made(5, 90, 0.012),
         ),
     )
     assert board.disturbed == (board.requests[0], board.requests[2])
@@ -445,9 +446,7 @@ def test_a_request_is_marked_that_got_less_than_the_unloaded_machine_gives(
     engine: Engine, room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for share, disturbed in ((0.0, False), (1e9, True)):
-        monkeypatch.setattr(
-            "prefix_engine.unloaded.UnloadedShares.share", lambda *_, got=share: got
-        )
+        monkeypatch.setattr(UnloadedShares, "share", lambda *_, got=share: got)
         assert room.ask(engine, "ann", "Why?").disturbed is disturbed
 
 
@@ -458,9 +457,3 @@ def test_a_room_whose_cold_requests_all_got_little_was_busy_throughout(
     # what a hit got says nothing of the cold ones
     requests = made(1, 0, 0.9, 0.8), made(2, 0, 0.9, share), made(3, 90, 0.01, 1.5)
     assert Board("", "", requests=requests).was_busy(threads=2) is busy
-
-
-def test_a_lone_cold_request_is_judged_by_the_hits() -> None:
-    hits = made(2, 90, 0.010, 1.5), made(3, 90, 0.010, 1.5)
-    assert Board("", "", requests=(made(1, 0, 0.9, 0.5), *hits)).first is None
-    assert Board("", "", requests=(made(1, 0, 0.9, 1.4), *hits)).first is not None

@@ -16,6 +16,7 @@ from prefix_engine.speed import Arm, Trial
 from prefix_engine.stopwatch import Stopwatch
 from prefix_engine.tokenizer import Message
 from prefix_engine.trials import NoRoomNow, WrongReuse, experiment
+from prefix_engine.unloaded import UnloadedShares
 from tests.tiny_engine import BYTES_PER_TOKEN, STOP, Scripted, tiny_cache, tiny_engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -360,6 +361,24 @@ def test_a_run_tells_each_trial_and_each_token(engine: Engine) -> None:
     run(engine, A, B, 1, reply_tokens=2, watch=watch)
     assert trials == [(0, 6)] * 3 + [(1, 6)] * 3
     assert tokens == [Arm.COLD] * 2 + [Arm.HIT] * 2
+
+
+def test_all_trials_of_a_run_are_held_against_what_is_known_in_the_end(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def share(shares: UnloadedShares, computed: int) -> float:
+        return 0.0 if told < 9 else float(computed)
+
+    told = 0
+
+    def count(trial: Trial, of: int) -> None:
+        nonlocal told
+        told += 1
+
+    monkeypatch.setattr(UnloadedShares, "share", share)
+    made = run(engine, A, B, rounds=2, watch=RunWatch(on_trial=count))
+    known = [(t.reused, t.timing.unloaded_cpu_over_wall) for t in made.trials]
+    assert known == [(reused, len(B) - reused) for reused, _ in known]
 
 
 @pytest.mark.parametrize("where", ["on_trial", "on_token"])

@@ -41,8 +41,16 @@ def test_a_long_prefill_is_not_what_a_short_one_is_held_against() -> None:
     assert (made.share(8), made.share(15), made.share(512)) == (1.5, 1.5, 1.9)
 
 
+def test_a_length_that_is_known_is_held_against_nothing_else() -> None:
+    """On a device where waiting costs no processor time, the longer ones get less."""
+    made = taught(*[0.9] * 5, computed=8)
+    for _ in range(5):
+        made.learn(512, 0.2)
+    assert (made.share(8), made.share(512), made.share(64)) == (0.9, 0.2, 0.9)
+
+
 @pytest.mark.parametrize("computed", [64, 127, 128, 4096])
-def test_a_longer_one_gets_at_least_what_a_shorter_one_does(computed: int) -> None:
+def test_a_length_that_is_not_known_gets_at_least_what_a_shorter_one_does(computed: int) -> None:
     assert taught(*[1.7] * 5).share(computed) == 1.7
 
 

@@ -65,7 +65,7 @@ def stage_chart(run: Run, theme: Theme = "light") -> Chart:
     for stage in STAGES:
         figure.add_bar(
             y=[str(arm) for arm in reversed(Arm)],
-            x=[medians[arm][stage] * 1e3 for arm in reversed(Arm)],
+            x=[(medians[arm][stage] or 0.0) * 1e3 for arm in reversed(Arm)],
             name=stage,
             orientation="h",
             marker={"color": STAGE_COLOUR[stage]},
@@ -82,11 +82,7 @@ def stage_chart(run: Run, theme: Theme = "light") -> Chart:
     table = pd.DataFrame(
         {str(arm): {stage: milliseconds(medians[arm][stage]) for stage in STAGES} for arm in Arm}
     ).rename_axis("stage")
-    longest = {arm: max(STAGES, key=lambda stage: medians[arm][stage]) for arm in Arm}
-    alt = "; ".join(
-        f"{arm}: {longest[arm]} takes most, {milliseconds(medians[arm][longest[arm]])}"
-        for arm in Arm
-    )
+    alt = "; ".join(f"{arm}: {_longest_stage(medians[arm])}" for arm in Arm)
     return Chart(figure, f"Stages of the time to first token. {alt}.", table)
 
 
@@ -182,11 +178,22 @@ def _trial_table(run: Run) -> pd.DataFrame:
     )
 
 
-def _stage_medians_s(run: Run, arm: Arm) -> dict[str, float]:
+def _stage_medians_s(run: Run, arm: Arm) -> dict[str, float | None]:
+    """None where the machine disturbed every trial of the arm."""
     timings = [t.timing for t in _counted(run, arm) if not t.disturbed]
+    if not timings:
+        return dict.fromkeys(STAGES)
     return {
         stage: statistics.median(
-            [t.other_s if stage == "other" else t.stages_s[stage] for t in timings] or [0.0]
+            t.other_s if stage == "other" else t.stages_s[stage] for t in timings
         )
         for stage in STAGES
     }
+
+
+def _longest_stage(medians_s: dict[str, float | None]) -> str:
+    known = {stage: seconds for stage, seconds in medians_s.items() if seconds is not None}
+    if not known:
+        return "no undisturbed trial"
+    longest = max(known, key=known.__getitem__)
+    return f"{longest} takes most, {milliseconds(known[longest])}"

@@ -7,6 +7,7 @@ import streamlit as st
 
 from prefix_engine.record import Reply, Run
 from prefix_engine.speed import was_busy
+from prefix_engine.stopwatch import DISTURBED_BELOW
 from ui.charts import Chart, stage_chart, ttft_chart
 from ui.ledger import ledger
 from ui.strip import strip_payload, token_strip
@@ -60,7 +61,11 @@ def _show_times(run: Run) -> None:
         st.warning("The machine was busy with other work throughout: these times say little.")
     disturbed = sum(summary.disturbed for summary in run.arms.values())
     if disturbed:
-        st.caption(f"Disturbed by the machine, shown as ×, left out of the verdict: {disturbed}.")
+        st.caption(
+            f"Disturbed by the machine, shown as ×, left out of the verdict: {disturbed}. These "
+            f"got less than {DISTURBED_BELOW:g} of the processor time that such a run gets from "
+            "the machine while nothing else runs."
+        )
 
 
 def _show_kv(run: Run) -> None:

@@ -38,6 +38,8 @@ LIMITS = (
     "Network, queue and tokenizing on the client are not in the time to first token here.",
     '"Cold" is an empty cache on a warm machine; one that just started is slower at everything.',
     "Storing new KV comes after the first token and is not in these times.",
+    "A run is called disturbed where others took the processors away. What only slows them, a "
+    "lower clock or a neighbour on the same core, is not seen.",
 )
 """What a run of two prompts does not show."""
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, Prefill
 from prefix_engine.lessons.heard import Eavesdropping, Probe, SideChannel
+from prefix_engine.stopwatch import Timing
 from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.trials import WrongReuse, kept
 from prefix_engine.watch import Watch
@@ -127,6 +128,17 @@ class _Kept:
     prompt: Prompt
 
 
+@dataclass(frozen=True)
+class _Sent:
+    """A probe as it was timed."""
+
+    round: int
+    question: int
+    tokens: int
+    reused: int
+    timing: Timing
+
+
 class _Listener:
     """Sends the prompts to one namespace, in rounds.
 
@@ -149,7 +161,7 @@ class _Listener:
         self._kept = stored
         self._watch = watch
         self._dice = dice
-        self._probes: list[Probe] = []
+        self._sent: list[_Sent] = []
 
     def listen(self, rounds: int) -> None:
         """The discarded round 0 and rounds 1 to `rounds`, a turn for every probe."""
@@ -168,14 +180,27 @@ class _Listener:
         ids = [self._engine.tokenizer.encode(prompt) for prompt in self._prompts]
         system = self._engine.tokenizer.encode(self._kept[0].prompt)
         whole = [reusable(len(one), len(one), self._engine.cache.block_size) for one in ids]
-        found = {p.question for p in self._probes if p.reused == whole[p.question]}
+        found = {one.question for one in self._sent if one.reused == whole[one.question]}
         return Eavesdropping(
             questions=tuple(questions),
             secret=secret,
             salted=salted,
             shared=min(common_prefix(system, one) for one in ids),
-            probes=tuple(self._probes),
+            probes=tuple(map(self._probe_of, self._sent)),
             whole=tuple(sorted(found)) if secret is None else (),
+        )
+
+    def _probe_of(self, sent: _Sent) -> Probe:
+        """Held against what is known of an unloaded machine when all are sent."""
+        timing = self._engine.judged(sent.timing, sent.tokens - sent.reused)
+        return Probe(
+            round=sent.round,
+            question=sent.question,
+            tokens=sent.tokens,
+            reused=sent.reused,
+            ttft_s=timing.total_s,
+            cpu_over_wall=timing.cpu_over_wall,
+            disturbed=timing.disturbed,
         )
 
     def _probe(self, number: int, question: int) -> None:
@@ -187,17 +212,7 @@ class _Listener:
                 on_step=self._watch.on_step,
             )
         self._check_reuse(prefill)
-        self._probes.append(
-            Probe(
-                round=number,
-                question=question,
-                tokens=len(prefill.ids),
-                reused=prefill.reused,
-                ttft_s=prefill.ttft_s,
-                cpu_over_wall=prefill.timing.cpu_over_wall,
-                disturbed=prefill.timing.disturbed,
-            )
-        )
+        self._sent.append(_Sent(number, question, len(prefill.ids), prefill.reused, prefill.timing))
 
     @contextmanager
     def _all_pinned(self) -> Iterator[None]:

@@ -70,6 +70,14 @@ class Served:
         return statistics.median(sound or [t.cold_ttft_s for t in self.trials])
 
     @property
+    def has_sound_medians(self) -> bool:
+        """Whether both medians are of undisturbed trials."""
+        return not (
+            all(trial.ttft_disturbed for trial in self.trials)
+            or all(trial.cold_disturbed for trial in self.trials)
+        )
+
+    @property
     def has_sound_pair(self) -> bool:
         """Whether any round disturbed neither of the two."""
         return any(not trial.disturbed for trial in self.trials)

@@ -78,7 +78,7 @@ def serve(
             evicted_tokens += one_round.evicted_tokens
     return Stream(
         requests=tuple(
-            _served(request, len(tokens), made)
+            _served(engine, request, len(tokens), made)
             for request, tokens, made in zip(asked, ids, pairs, strict=True)
         ),
         block_size=engine.cache.block_size,
@@ -205,18 +205,19 @@ def _opened(
         opened.clear()
 
 
-def _served(request: Asked, tokens: int, pairs: Sequence[_Pair]) -> Served:
+def _served(engine: Engine, request: Asked, tokens: int, pairs: Sequence[_Pair]) -> Served:
     return Served(
         name=request.name,
         user=request.user,
         tokens=tokens,
         reused=min(pair.hit.reused for pair in pairs),
         shared=max(pair.shared for pair in pairs),
-        trials=tuple(_served_trial(pair) for pair in pairs),
+        trials=tuple(_served_trial(engine, pair) for pair in pairs),
     )
 
 
-def _served_trial(pair: _Pair) -> ServedTrial:
+def _served_trial(engine: Engine, pair: _Pair) -> ServedTrial:
+    """The pair's times, held against what is known of an unloaded machine when all are made."""
     hit, cold = pair.hit, pair.cold
     return ServedTrial(
         round=pair.round,
@@ -227,6 +228,6 @@ def _served_trial(pair: _Pair) -> ServedTrial:
         cold_cpu_over_wall=cold.timing.cpu_over_wall,
         store_s=hit.store_s,
         refused=hit.insert.refused,
-        ttft_disturbed=hit.timing.disturbed,
-        cold_disturbed=cold.timing.disturbed,
+        ttft_disturbed=engine.judged(hit.timing, hit.computed).disturbed,
+        cold_disturbed=engine.judged(cold.timing, cold.computed).disturbed,
     )

@@ -12,6 +12,7 @@ from prefix_engine.engine import Engine
 from prefix_engine.lessons.eavesdrop import eavesdrop, listen_and_salt, open_and_close
 from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.trials import NoRoomNow, WrongReuse
+from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
 from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
 
@@ -133,7 +134,7 @@ def test_probes_are_marked_that_got_less_than_the_unloaded_machine_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def told(share: float) -> set[bool]:
-        monkeypatch.setattr("prefix_engine.unloaded.UnloadedShares.share", lambda *_: share)
+        monkeypatch.setattr(UnloadedShares, "share", lambda *_: share)
         made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, False, rounds=2)
         return {probe.disturbed for probe in made.probes}
 

@@ -25,6 +25,7 @@ from prefix_engine.lessons.served import (
 from prefix_engine.lessons.stream import Asked, _Pair, _served_trial, serve
 from prefix_engine.stopwatch import Timing
 from prefix_engine.trials import NoRoomNow, WrongReuse
+from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
 from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
 
@@ -286,10 +287,15 @@ def test_nothing_is_said_of_times_taken_while_the_machine_was_busy() -> None:
 
 
 def prefilled(reused: int, cpu_over_wall: float) -> Prefill:
-    """One that would have had 1.5 processors from an unloaded machine."""
-    timing = Timing(1.0, cpu_over_wall, {}, unloaded_cpu_over_wall=1.5)
+    """Of 20 tokens, made when 1.0 processors were thought to be what an unloaded machine gives."""
+    timing = Timing(1.0, cpu_over_wall, {}, unloaded_cpu_over_wall=1.0)
     made = SimpleNamespace(
-        reused=reused, timing=timing, ttft_s=1.0, store_s=0.0, insert=Insert(20, 0, False)
+        reused=reused,
+        computed=20 - reused,
+        timing=timing,
+        ttft_s=1.0,
+        store_s=0.0,
+        insert=Insert(20, 0, False),
     )
     return cast(Prefill, made)
 
@@ -298,10 +304,12 @@ def prefilled(reused: int, cpu_over_wall: float) -> Prefill:
     ("hit", "cold", "disturbed"),
     [(1.3, 1.9, (False, False)), (0.9, 1.9, (True, False)), (1.3, 0.9, (False, True))],
 )
-def test_each_of_a_pair_is_held_against_what_the_unloaded_machine_gives_it(
-    hit: float, cold: float, disturbed: tuple[bool, bool]
+def test_each_of_a_pair_is_held_against_what_is_known_of_the_machine_in_the_end(
+    hit: float, cold: float, disturbed: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = _served_trial(_Pair(1, 10, prefilled(10, hit), prefilled(0, cold)))
+    known = {10: 1.5, 20: 1.9}
+    monkeypatch.setattr(UnloadedShares, "share", lambda _, computed: known[computed])
+    made = _served_trial(tiny_engine(), _Pair(1, 10, prefilled(10, hit), prefilled(0, cold)))
     assert (made.ttft_disturbed, made.cold_disturbed) == disturbed
 
 

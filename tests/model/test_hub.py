@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from os import listdir
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import AutoModelForCausalLM
 
 from prefix_engine.cache import RadixCache
+from prefix_engine.compute import compute
 from prefix_engine.engine import Engine
 from prefix_engine.errors import ModelRefused
 from prefix_engine.model.base import Slab
@@ -71,6 +74,19 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
 
 def filled(slab: Slab, tokens: int) -> Tensor:
     return slab.kv[:, :, :, :tokens]
+
+
+def test_a_model_is_loaded_tried_and_run_by_the_one_thread_that_computes(tmp_path: Path) -> None:
+    computing: set[str] = set()
+
+    def note(*_: Any) -> None:
+        computing.add(threading.current_thread().name)
+
+    folder = save_tiny_model(tmp_path / "llama", "llama")
+    with register_module_forward_pre_hook(note):
+        model, _ = load_hub_model(str(folder), precision="f32")
+        model.forward(IDS, model.new_slab(len(IDS)), 0)
+    assert computing == {compute(threading.current_thread).name}
 
 
 @pytest.mark.parametrize("cached", [0, 1, 2, 30, len(IDS) - 2, len(IDS) - 1, len(IDS)])

@@ -112,6 +112,22 @@ def test_a_run_on_a_busy_machine_has_no_verdict(
     assert bool(app.warning) is busy
 
 
+def test_savings_by_disturbed_medians_are_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = from_json((FOLDER / "where_it_pays.json").read_bytes(), WorkloadRuns)
+
+    def disturbed(stream: Stream) -> Stream:
+        first, *others = stream.requests
+        trials = tuple(replace(trial, ttft_disturbed=True) for trial in first.trials)
+        return replace(stream, requests=(replace(first, trials=trials), *others))
+
+    runs = tuple(replace(run, stream=disturbed(run.stream)) for run in shipped.result.runs)
+    changed = replace(shipped, result=WorkloadRuns(runs))
+    monkeypatch.setattr("ui.chapter._recording", lambda name, kind: changed)
+    app = loading(monkeypatch)
+    button(app, "Show without guessing").click().run()
+    assert app.metric[2].label == "Time saved so far (disturbed)"
+
+
 def test_a_guess_is_held_against_what_was_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     app = loading(monkeypatch)
     app.radio(key="workload-agent-options").set_value("none of them").run()

@@ -45,6 +45,17 @@ def test_a_disturbed_trial_is_drawn_as_a_cross(run: Run) -> None:
     assert marks(run, Arm.COLD, "x-thin-open") == []
 
 
+def test_an_arm_that_was_disturbed_throughout_has_no_figures(run: Run) -> None:
+    slow = tuple(trial(n, arm, 90, share=0.5) for n in (1, 2) for arm in (Arm.COLD, Arm.HIT))
+    control = trial(1, Arm.CONTROL, 110)
+    busy = replace(run, trials=(*slow, control))
+    assert marks(busy, Arm.HIT, "x-thin-open") == pytest.approx([90, 90])
+    assert marks(busy, Arm.HIT, "line-ns-open") == []
+    stages = stage_chart(busy)
+    assert "hit: no undisturbed trial" in stages.alt and "control: prefill takes" in stages.alt
+    assert set(stages.table["hit"]) == {"–"} and "–" not in set(stages.table["control"])
+
+
 def test_the_bar_is_the_median_of_the_dots(run: Run) -> None:
     assert marks(run, Arm.HIT, "line-ns-open") == pytest.approx([20])
 

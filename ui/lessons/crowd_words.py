@@ -10,7 +10,7 @@ from prefix_engine.lessons.crowd import Crowd, Sharing, Who
 from prefix_engine.lessons.held import PARTLY, Held
 from prefix_engine.ranktest import chance_in_words
 from prefix_engine.speed import ENOUGH_TRIALS, SpeedKind
-from ui.lessons.trials import runs_in_words
+from ui.lessons.trials import disturbed_in_words, runs_in_words
 from ui.wording import milliseconds, tokens
 
 QUOTATION = (
@@ -80,6 +80,7 @@ def speed_in_words(crowd: Crowd) -> str:
         f"over the {len(found)} requests that found their system prompt in the cache: "
         f"{milliseconds(median(one.ttft_median_s for one in found))} with the cache, "
         f"{milliseconds(median(one.cold_median_s for one in found))} without it."
+        f"{disturbed_in_words(found)}"
     )
     pairs = crowd.speed
     if pairs.kind is SpeedKind.TOO_FEW:

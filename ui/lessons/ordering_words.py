@@ -17,7 +17,7 @@ from prefix_engine.lessons.parts import (
 )
 from prefix_engine.ranktest import chance_in_words
 from prefix_engine.speed import ENOUGH_TRIALS, SpeedKind
-from ui.lessons.trials import runs_in_words
+from ui.lessons.trials import disturbed_in_words, runs_in_words
 from ui.wording import milliseconds
 
 SHARES = (
@@ -110,11 +110,11 @@ def speed_in_words(orders: Orders) -> str:
     """Whether the suggested order's later requests were faster, with the medians."""
     if orders.given.order == orders.suggested.order:
         return ""
-    runs = runs_in_words([*orders.given.later, *orders.suggested.later])
+    later = [*orders.given.later, *orders.suggested.later]
     medians = (
-        f"Each dot is one run, {runs} of each request; a bar is the median. "
+        f"Each dot is one run, {runs_in_words(later)} of each request; a bar is the median. "
         f"Median over the later requests: {_median(orders.given)} in this order, "
-        f"{_median(orders.suggested)} in the suggested one."
+        f"{_median(orders.suggested)} in the suggested one.{disturbed_in_words(later)}"
     )
     pairs = orders.speed
     if pairs.kind is SpeedKind.TOO_FEW:

@@ -39,6 +39,7 @@ def add_series(
 ) -> None:
     """Draw every run, crosses for disturbed ones; `upright` has the times on the axis upward, and
     a line from median to median. `cell` is the row and column of a figure that has several."""
+    has_sound = not all(cross for _, one in spots for _, cross in series.times(one))
     for disturbed in (False, True):
         dots = [
             (at, seconds)
@@ -52,7 +53,7 @@ def add_series(
                 mode="markers",
                 name=f"{series.name}, disturbed" if disturbed else series.name,
                 legendgroup=series.name,
-                showlegend=not disturbed,
+                showlegend=not (disturbed and has_sound),
                 marker={
                     "symbol": "x-thin-open" if disturbed else series.symbol,
                     "size": 9,
@@ -103,6 +104,17 @@ def runs_in_words(requests: Sequence[Served]) -> str:
     fewest, most = min(counts), max(counts)
     told = f"{most}" if fewest == most else f"{fewest} to {most}"
     return f"{told} run{'' if most == 1 else 's'}"
+
+
+def disturbed_in_words(requests: Sequence[Served]) -> str:
+    """What has to be said after medians of these requests, if anything."""
+    count = sum(not one.has_sound_medians for one in requests)
+    if not count:
+        return ""
+    return (
+        f" Of {count} of these requests the machine disturbed every run, with the cache or "
+        "without: their medians are of disturbed ones."
+    )
 
 
 def _placed(points: Sequence[tuple[float, float]], upright: bool) -> dict[str, object]:

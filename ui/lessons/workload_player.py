@@ -127,14 +127,16 @@ def show_last_guess(name: str, stream: Stream, shown: int) -> None:
 
 
 def show_figures(so_far: Stream, busy: bool) -> None:
-    saved = "Time saved so far"
+    disturbed = busy or not all(one.has_sound_medians for one in so_far.requests)
     with st.container(horizontal=True):
         st.metric("Hit rate so far", f"{so_far.hit_rate:.0%}", border=True)
         st.metric(
             "Tokens computed so far", f"{so_far.prefilled:,} of {so_far.tokens:,}", border=True
         )
         st.metric(
-            f"{saved} (disturbed)" if busy else saved, seconds(so_far.saved_s[-1]), border=True
+            f"Time saved so far{' (disturbed)' if disturbed else ''}",
+            seconds(so_far.saved_s[-1]),
+            border=True,
         )
 
 

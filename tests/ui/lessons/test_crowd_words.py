@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prefix_engine.lessons.crowd import Crowd
 from prefix_engine.lessons.held import PARTLY
+from prefix_engine.lessons.served import Stream
 from prefix_engine.measured import from_json
 from ui.lessons.crowd_chart import ttft_chart
 from ui.lessons.crowd_words import many_in_words, outcome, speed_in_words, unmeasured
@@ -37,6 +39,19 @@ def test_the_medians_say_of_how_many_runs(crowd: Crowd) -> None:
     runs = len(crowd.found[0].trials)
     assert f"{runs} run{'' if runs == 1 else 's'} of each request" in speed_in_words(crowd)
     assert f"over the {len(crowd.found)} requests" in speed_in_words(crowd)
+
+
+def test_medians_of_disturbed_runs_are_told_as_such(crowd: Crowd) -> None:
+    def disturbed(stream: Stream) -> Stream:
+        first, second, *others = stream.requests
+        trials = tuple(replace(trial, cold_disturbed=True) for trial in second.trials)
+        return replace(stream, requests=(first, replace(second, trials=trials), *others))
+
+    arms = tuple(replace(arm, stream=disturbed(arm.stream)) for arm in crowd.arms)
+    worse = replace(crowd, arms=arms)
+    count = sum(not one.has_sound_medians for one in worse.found)
+    assert f"Of {count} of these requests the machine disturbed every run" in speed_in_words(worse)
+    assert count > 0 and "disturbed every run" not in speed_in_words(crowd)
 
 
 def test_every_run_is_a_dot_and_a_row_with_its_processor_time(crowd: Crowd) -> None:
