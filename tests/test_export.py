@@ -13,6 +13,7 @@ from prefix_engine.run import run
 from prefix_engine.speed import Arm
 from prefix_engine.stopwatch import Timing
 from prefix_engine.tokenizer import Message, Prompt
+from prefix_engine.unloaded import UnloadedShares
 from tests.tiny_engine import (
     BYTES_PER_TOKEN,
     DROPPED,
@@ -25,6 +26,12 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SHARED = "You are a helpful assistant. "
 A, B = SHARED + "Weather in SF?", SHARED + "Time in NYC?"
 SYSTEM = Message("system", "Be brief.")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else the machine does meanwhile."""
+    monkeypatch.setattr(UnloadedShares, "share", lambda *_: 0.001)
 
 
 def made(a: Prompt = A, b: Prompt = B, block_size: int = 1, budget: int | None = None) -> Run:
