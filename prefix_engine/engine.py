@@ -141,7 +141,7 @@ class Engine:
         room = model.info.max_tokens
         self.max_new_tokens = min(max_new_tokens, room // 2)
         self.max_prompt_tokens = min(max_prompt_tokens, room - self.max_new_tokens)
-        self._unloaded = UnloadedShares()
+        self._unloaded = UnloadedShares(grows=model.info.device == "cpu")
         self._idle_slabs: list[Slab] = []
         self._lock = Lock()
 

@@ -21,9 +21,14 @@ class UnloadedShares:
 
     Taught by prefills of a start without visitors, and by every later one: a server that was
     started on a busy machine learns better once that is over.
+
+    Where it `grows`, on processors, a long prefill gets at least what a shorter one does, so that
+    one of a new length is judged although others of it were never seen undisturbed. With a device
+    beside the processors, which they only wait for, nothing is known of the one from the other.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grows: bool = True) -> None:
+        self._grows = grows
         self._last: defaultdict[int, deque[float]] = defaultdict(partial(deque, maxlen=IN_A_ROW))
         self._best: dict[int, float] = {}
         self._lock = Lock()
@@ -39,13 +44,12 @@ class UnloadedShares:
                 self._best[length] = max(median, self._best.get(length, median))
 
     def share(self, computed: int) -> float:
-        """What such a prefill gets, undisturbed; 0.0 while that is not known.
-
-        A longer one than any that is known gets at least what the longest of those does.
-        """
+        """What such a prefill gets, undisturbed; 0.0 while that is not known."""
+        own = _length_class(computed)
         with self._lock:
-            known = [length for length in self._best if length <= _length_class(computed)]
-            return self._best[max(known)] if known else 0.0
+            if not self._grows:
+                return self._best.get(own, 0.0)
+            return max((best for length, best in self._best.items() if length <= own), default=0.0)
 
 
 def _length_class(computed: int) -> int:

@@ -7,8 +7,8 @@ import pytest
 from prefix_engine.unloaded import IN_A_ROW, UnloadedShares
 
 
-def taught(*shares: float, computed: int = 64) -> UnloadedShares:
-    made = UnloadedShares()
+def taught(*shares: float, computed: int = 64, grows: bool = True) -> UnloadedShares:
+    made = UnloadedShares(grows)
     for share in shares:
         made.learn(computed, share)
     return made
@@ -41,16 +41,23 @@ def test_a_long_prefill_is_not_what_a_short_one_is_held_against() -> None:
     assert (made.share(8), made.share(15), made.share(512)) == (1.5, 1.5, 1.9)
 
 
-def test_a_length_that_is_known_is_held_against_nothing_else() -> None:
-    """On a device where waiting costs no processor time, the longer ones get less."""
-    made = taught(*[0.9] * 5, computed=8)
+def test_a_length_that_was_only_seen_disturbed_is_held_against_shorter_ones() -> None:
+    made = taught(*[1.6] * 5, computed=1)
+    for _ in range(5):
+        made.learn(7, 0.7)
+    assert made.share(7) == 1.6
+
+
+def test_with_a_device_beside_the_processors_each_length_stands_for_itself() -> None:
+    """Where waiting costs no processor time, the longer ones get less."""
+    made = taught(*[0.9] * 5, computed=8, grows=False)
     for _ in range(5):
         made.learn(512, 0.2)
-    assert (made.share(8), made.share(512), made.share(64)) == (0.9, 0.2, 0.9)
+    assert (made.share(8), made.share(512), made.share(64)) == (0.9, 0.2, 0.0)
 
 
 @pytest.mark.parametrize("computed", [64, 127, 128, 4096])
-def test_a_length_that_is_not_known_gets_at_least_what_a_shorter_one_does(computed: int) -> None:
+def test_a_longer_one_gets_at_least_what_a_shorter_one_does(computed: int) -> None:
     assert taught(*[1.7] * 5).share(computed) == 1.7
 
 
