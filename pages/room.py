@@ -12,7 +12,7 @@ import streamlit as st
 from prefix_engine.board import PREDICTIONS, Board, Branch, RoomRequest
 from prefix_engine.errors import PrefixEngineError
 from prefix_engine.measured import stamp, to_json
-from prefix_engine.room import UNJOINED_S, NoRoom, Room
+from prefix_engine.room import ENDED, UNJOINED_S, NoRoom, Room
 from ui.board import show_board
 from ui.chapter import open_page, run_button, show_limits
 from ui.lessons.side_channel import load_shop
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 HOST_EVERY_S, MEMBER_EVERY_S = 1.0, 10.0
 MAX_SYSTEM_CHARACTERS, MAX_QUESTION_CHARACTERS = 4000, 1000
 LIMITS = (
+    "Only the time to the first token is measured: no answer is written.",
     "Every request is measured once, one after the other on one machine: single times, not "
     "medians. For a fair comparison of the same prompt, use Two prompts.",
     "The first request is slow for a second reason if the server has only just started.",
@@ -58,8 +59,10 @@ def main() -> None:
     try:
         room = server().rooms.find(asked_for.code)
     except NoRoom as error:
+        own = room_pass()
+        was_in_it = own is not None and own.code == asked_for.code
         keep_pass(None)
-        complain(str(error))
+        complain(ENDED if was_in_it else str(error))
         _show_door()
         return
     key = asked_for.key if asked_for.key and room.is_host(asked_for.key) else None
@@ -230,10 +233,12 @@ def _show_member(room: Room) -> None:
     _show_system(room)
     question = st.text_area(
         "Your question",
-        placeholder="Ask this assistant anything",
+        placeholder="Ask this assistant anything: how soon it could begin to answer is measured",
         max_chars=MAX_QUESTION_CHARACTERS,
         key="question",
     )
+    if st.session_state.pop("has-asked", False):
+        st.session_state["prediction"] = None  # the next request wants a prediction of its own
     prediction = st.radio(
         "**Predict.** How much of your request will be found in the cache?",
         PREDICTIONS,
@@ -242,11 +247,12 @@ def _show_member(room: Room) -> None:
         key="prediction",
     )
     engine = ready_engine()
-    ready = engine if question.strip() and prediction else None
-    if run_button(ready, "Ask") and ready is not None:
-        _ask(room, ready, question, prediction)
-    if ready is None:
-        st.caption("Type a question and predict; then you can ask.")
+    # not disabled until both are there: the click that ends the typing would be lost
+    if run_button(engine, "Ask") and engine is not None:
+        if question.strip() and prediction:
+            _ask(room, engine, question, prediction)
+        else:
+            complain("Type a question and predict; then you can ask.")
     board = room.board
     own: RoomRequest | None = st.session_state.get(f"asked-{room.code}")
     if own is not None:
@@ -265,16 +271,19 @@ def _ask(room: Room, engine: Engine, question: str, prediction: str | None) -> N
         complain(str(error))
     else:
         st.session_state[f"asked-{room.code}"] = asked
+        st.session_state["has-asked"] = True
         st.rerun()
 
 
 def _own_result(own: RoomRequest, revealed: bool) -> str:
     if not revealed:
         return f"Your request is number {own.number}. What it reused is revealed by the host."
+    disturbed = " (disturbed by the machine)" if own.disturbed else ""
     right = "✓ right" if own.prediction == own.answer else f"✗ it was: {own.answer}"
     return (
         f"Your request, number {own.number}: {own.reused:,} of {tokens(own.tokens)} reused, "
-        f"{milliseconds(own.ttft_s)} to the first token. You predicted: {own.prediction} ({right})."
+        f"{milliseconds(own.ttft_s)} to the first token{disturbed}. "
+        f"You predicted: {own.prediction} ({right})."
     )
 
 

@@ -82,7 +82,8 @@ def main() -> None:
     if guess is None:
         say_it_waits(found)
         return
-    show_guess(guess, TELL if found.result.shared.betrayed else DO_NOT_TELL)
+    if found.result.shared.can_tell:
+        show_guess(guess, TELL if found.result.shared.betrayed else DO_NOT_TELL)
     say(found.result.sentence, "headline")
     show_provenance(found)
     _show(found.result.shared, "One namespace for everybody", "shared")

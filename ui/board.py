@@ -14,7 +14,7 @@ from ui.charts import Chart
 from ui.palette import Theme
 from ui.room_chart import tally_chart, times_chart, tree_chart
 from ui.text import page_theme, say
-from ui.wording import milliseconds, tokens
+from ui.wording import milliseconds, requests, tokens
 
 TakeTree = Callable[[], Sequence[Branch]]
 
@@ -35,9 +35,10 @@ def show_board(board: Board, is_host: bool, take_tree: TakeTree | None = None) -
     if not board.requests:
         return
     if board.revealed and board.was_busy(describe_machine().threads):
-        st.warning("The machine was busy with other work throughout: these times say little.")
+        st.warning("The cold requests got little of the processors: these times say little.")
     at = board.code, board.version, page_theme()
     st.header("What the class predicted")
+    st.caption("Counted by request: who asks again, counts again.")
     show_chart(_tally(*at, board), "tally")
     if board.revealed:
         st.header("Time to first token, request by request")
@@ -55,7 +56,7 @@ def headline(board: Board) -> str:
     if not board.requests:
         return "Nobody has asked yet. The first request finds an empty cache."
     if not board.revealed:
-        return f"{len(board.requests)} asked. What was reused is revealed by the host."
+        return f"{requests(len(board.requests))}. What was reused is revealed by the host."
     so_far = f"{tokens(board.tokens_saved)} of {board.tokens:,} did not have to be computed."
     return " ".join(filter(None, (so_far, _times_in_words(board), _disturbed_in_words(board))))
 
@@ -71,10 +72,12 @@ def _times_in_words(board: Board) -> str:
         )
     if later is None:
         return "There is no later time to compare with: the machine disturbed each hit."
-    cold = "The first request" if first.number == 1 else f"Request {first.number}, which was cold,"
+    is_first = first.number == 1
+    cold = "The first request" if is_first else f"Request {first.number}, which was cold,"
     return (
         f"{cold} took {milliseconds(first.ttft_s)} to its first token, "
-        f"a later one {milliseconds(later)} (median of {len(board.later_ttft_s)})."
+        f"a {'later ' if is_first else ''}hit {milliseconds(later)} "
+        f"(median of {len(board.later_ttft_s)})."
     )
 
 

@@ -59,7 +59,12 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
     if disturbed:
         _add(figure, disturbed, "disturbed by the machine", ARM_COLOUR["control"], "x-thin-open")
     figure.update_layout(
-        xaxis=axis("request", theme) | {"tickformat": "d"},
+        xaxis=axis("request", theme)
+        | {
+            "tick0": 1,
+            "dtick": max(1, len(board.requests) // 10),
+            "range": [0.5, len(board.requests) + 0.5],
+        },
         yaxis=milliseconds_axis("time to first token, ms", theme),
         legend=legend(theme),
         showlegend=True,

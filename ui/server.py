@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,7 +59,12 @@ class Server:
 
             settings = Settings.from_environment()
             self.slot.max_waiting = settings.max_waiting
-            self.status = load_engine(settings, on_progress=self._tell)
+            engine = load_engine(settings, on_progress=self._tell)
+            # Streamlit looks for garbage after every run of a page, which took 100 ms of processor
+            # time among all that torch and the others keep for good; so many rooms look each second
+            gc.collect()
+            gc.freeze()
+            self.status = engine
         except PrefixEngineError as error:
             self.status = Failed(str(error))
         except Exception as error:

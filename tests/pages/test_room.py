@@ -15,6 +15,7 @@ from streamlit.testing.v1.element_tree import Button
 from prefix_engine.board import EVERYTHING, NOTHING, Board, RoomRequest
 from prefix_engine.engine import Engine
 from prefix_engine.room import UNJOINED_S, Room
+from prefix_engine.unloaded import UnloadedShares
 from tests.tiny_engine import tiny_cache, tiny_engine
 from ui import board, room_chart
 from ui.charts import Chart
@@ -126,7 +127,7 @@ def test_predictions_are_tallied_and_figures_hidden_until_the_reveal(room: Room)
     assert "number 2. What it reused is revealed by the host" in words(other)
     for app in host.run(), member.run():
         assert "tokens saved: ?" in words(app) and "hit rate: ?" in words(app)
-        assert "2 asked. What was reused is revealed by the host." in words(app)
+        assert "2 requests. What was reused is revealed by the host." in words(app)
         assert charts(app) == 1, "the tally"
         assert "right" not in words(app)
     switch(host, REVEAL)
@@ -232,8 +233,37 @@ def test_who_comes_to_a_room_that_has_ended_is_told_and_stands_at_the_door(room:
     member = visit(room=room.code)
     room.end(room.host_key)
     member.run()
-    assert "it has ended, or never was" in words(member)
+    assert "This room has ended." in words(member)
     assert button(member, "Join") and member.session_state[PASS] is None
+    assert "it has ended, or never was" in words(visit(room=room.code))
+
+
+def test_who_asks_without_a_prediction_is_told_and_asks_nothing(room: Room) -> None:
+    member = visit(room=room.code)
+    member.text_area(key="question").set_value(QUESTION)
+    member.button(key="run").click().run()
+    assert "Type a question and predict; then you can ask." in words(member)
+    assert room.board.requests == ()
+    assert member.text_area(key="question").value == QUESTION
+
+
+def test_each_request_wants_a_prediction_of_its_own(room: Room) -> None:
+    member = ask(visit(room=room.code), QUESTION, NOTHING)
+    member.run()
+    assert member.radio(key="prediction").value is None
+    member.button(key="run").click().run()
+    assert len(room.board.requests) == 1
+
+
+def test_who_was_disturbed_by_the_machine_is_told(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room.reveal(room.host_key)
+    assert "(disturbed by the machine)" not in words(ask(visit(room=room.code), QUESTION, NOTHING))
+    monkeypatch.setattr(UnloadedShares, "share", lambda *_: 1e9)
+    assert "the first token (disturbed by the machine)" in words(
+        ask(visit(room=room.code), QUESTION, NOTHING)
+    )
 
 
 def test_a_refused_question_leaves_the_board(room: Room) -> None:
@@ -285,7 +315,7 @@ def made(number: int, reused: int, ttft_s: float, disturbed: bool = False) -> Ro
         ((made(1, 0, 0.2),), "No request has been a hit yet."),
         (
             (made(1, 0, 0.2), made(2, 90, 0.02)),
-            "The first request took 200 ms to its first token, a later one 20.0 ms (median of 1).",
+            "The first request took 200 ms to its first token, a later hit 20.0 ms (median of 1).",
         ),
         (
             (made(1, 0, 0.9, True), made(2, 90, 0.02)),
@@ -295,7 +325,7 @@ def made(number: int, reused: int, ttft_s: float, disturbed: bool = False) -> Ro
         ),
         (
             (made(1, 0, 0.9, True), made(2, 90, 0.02), made(3, 0, 0.2)),
-            "Request 3, which was cold, took 200 ms to its first token, a later one 20.0 ms",
+            "Request 3, which was cold, took 200 ms to its first token, a hit 20.0 ms",
         ),
     ],
 )
@@ -312,6 +342,7 @@ def test_disturbed_requests_are_drawn_apart() -> None:
     drawn = {trace.name: list(trace.x) for trace in chart.figure.data}
     assert drawn == {"nothing reused": [3], "hit": [2], "disturbed by the machine": [1]}
     assert list(chart.table["disturbed"]) == ["yes", "no", "no"]
+    assert chart.figure.layout.xaxis.dtick == 1  # no half requests
 
 
 def test_it_is_told_what_a_full_cache_did_not_store(room: Room) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_a_failed_load_is_told_and_can_be_tried_again(loader: Loader) -> None:
     assert is_loading(server)
     loader.end_one(server)
     assert_loaded(server)
+
+
+def test_what_is_loaded_is_not_searched_for_garbage_after_every_run_of_a_page(
+    loader: Loader,
+) -> None:
+    loader.works = True
+    gc.unfreeze()
+    try:
+        loader.end_one(Server())
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
 
 
 def test_all_who_ask_for_it_again_get_one_load_and_none_throws_away_what_there_is(
