@@ -11,11 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from prefix_engine.engine import Engine
 from prefix_engine.lessons.heard import SideChannel
-from prefix_engine.measured import Measured
+from prefix_engine.measured import Measured, from_json
 from prefix_engine.model.llama import LlamaModel
 from prefix_engine.room import Room
 from tests.pages.app import TIMEOUT_S, words
 from tests.tiny_engine import GEOMETRY, INFO, tiny_cache, tiny_engine, tiny_tensors
+from ui.chapter import FOLDER
 from ui.room_links import PASS, RoomPass
 from ui.server import Loading, Server, server
 
@@ -100,6 +101,22 @@ def test_it_opens_covered_and_the_recording_answers_a_guess(
     assert "A salt for each user" in shown
     assert "with a salt they did not" in shown
     assert HOW_TO in shown
+
+
+def test_where_the_times_tell_nothing_no_guess_is_called_right_or_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shipped = from_json((FOLDER / "side_channel.json").read_bytes(), SideChannel)
+    shared = shipped.result.shared
+    busy = replace(shared, probes=tuple(replace(one, disturbed=True) for one in shared.probes))
+    changed = replace(shipped, result=replace(shipped.result, shared=busy))
+    monkeypatch.setattr("ui.chapter._recording", lambda name, kind: changed)
+    serve(monkeypatch, Loading("Converting", 0.5))
+    app = opened()
+    app.radio[0].set_value("Yes, the times will tell").run()
+    shown = words(app)
+    assert "these times can't tell anything" in shown
+    assert "✗" not in shown and "✓" not in shown
 
 
 def test_a_run_finds_the_whole_question_only_where_nothing_is_salted(
