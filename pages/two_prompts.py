@@ -62,8 +62,7 @@ def predict_then_reveal(inputs: Inputs) -> None:
         keep_run(make_run(engine, server().slot, inputs))
         st.rerun()
     elif covered:
-        if ask_for_guess(comparison) and found:
-            st.rerun()
+        ask_for_guess(comparison)
     elif found:
         show_result(
             found.run,

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import streamlit as st
@@ -76,18 +76,17 @@ def ask_to_predict(key: str, question: str, options: Sequence[str]) -> Guess | N
     made: Guess | None = st.session_state.get(_guess_key(key))
     if made is not None:
         return made
+    # by callback: a click that is only looked at here is lost when the page runs again first
+    take = partial(_take_guess, key)
     with st.container(border=True):
-        answer = st.radio(f"**Predict.** {question}", options, index=None, key=f"{key}-options")
-        # by callback: a click that is only looked at here is lost when the page runs again first
-        st.button("Show without guessing", key=f"{key}-skip", on_click=_guess, args=[key, None])
-    if answer is None:
-        return None
-    _guess(key, answer)
-    st.rerun()
+        question = f"**Predict.** {question}"
+        st.radio(question, options, index=None, key=f"{key}-options", on_change=take)
+        st.button("Show without guessing", key=f"{key}-skip", on_click=take)
+    return None
 
 
-def _guess(key: str, answer: str | None) -> None:
-    st.session_state[_guess_key(key)] = Guess(answer)
+def _take_guess(key: str) -> None:
+    st.session_state[_guess_key(key)] = Guess(st.session_state[f"{key}-options"])
 
 
 def show_guess(guess: Guess, right: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 import streamlit as st
@@ -12,14 +13,14 @@ from ui.strip import strip_payload, token_strip
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def ask_for_guess(comparison: Comparison) -> bool:
-    """Show the strips without the answer; returns whether the learner made a new guess."""
-    known = guess_for(comparison)
-    guess = token_strip(strip_payload(comparison, guess=known), key="predict", mode="predict")
-    if guess is None or guess == known:
-        return False
-    _guesses()[_pair(comparison)] = guess
-    return True
+def ask_for_guess(comparison: Comparison) -> None:
+    """Show the strips without the answer; a click on a token is the learner's guess."""
+    token_strip(
+        strip_payload(comparison, guess=guess_for(comparison)),
+        key="predict",
+        mode="predict",
+        on_guess=partial(_keep_guess, _pair(comparison)),
+    )
 
 
 def guess_for(comparison: Comparison) -> int | None:
@@ -35,6 +36,10 @@ def reveal(comparison: Comparison) -> None:
 def is_revealed(comparison: Comparison) -> bool:
     """Whether the learner guessed, or asked to be shown."""
     return _pair(comparison) in _guesses()
+
+
+def _keep_guess(pair: Pair, guess: int) -> None:
+    _guesses()[pair] = guess
 
 
 def _guesses() -> dict[Pair, int | None]:

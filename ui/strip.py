@@ -10,8 +10,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,23 +81,31 @@ def strip_payload(
 
 
 def token_strip(
-    payload: Mapping[str, Any], *, key: str, mode: Mode, reports_clicks: bool = True
+    payload: Mapping[str, Any],
+    *,
+    key: str,
+    mode: Mode,
+    on_guess: Callable[[int], None] | None = None,
+    reports_clicks: bool = True,
 ) -> int | None:
     """Show the strip. Returns the position of B that was clicked for this pair, or None.
 
     In "predict" mode the answer is not even sent to the browser, and the position is the learner's
-    guess: reuse stops before it, `len(b)` for "everything is reused". In "result" mode it is the
-    token whose details are pinned. With `reports_clicks` false a click in result mode stays in the
+    guess: reuse stops before it, `len(b)` for "everything is reused"; `on_guess` is told of it before
+    the page runs, also of one that is followed so fast by another click that no run of the page
+    sees it. In "result" mode the position is that of the token whose details are pinned. With `reports_clicks` false a click in result mode stays in the
     browser: nothing is rerun (and nothing that runs is interrupted), and the answer is None.
     """
+    pair, length = payload["pair"], len(payload["b"])
+    tell = partial(_tell, key, pair, length, on_guess) if on_guess else _nothing
     result = _STRIP(
         data=_for_mode(payload, mode, reports_clicks),
         key=key,
-        on_guess_change=_nothing,
+        on_guess_change=tell,
         on_selected_change=_nothing,
     )
     answer = result.get("guess" if mode == "predict" else "selected")
-    return _position(answer, payload)
+    return _position(answer, pair, length)
 
 
 def static_head() -> str:
@@ -153,12 +161,18 @@ def _for_mode(payload: Mapping[str, Any], mode: Mode, reports_clicks: bool) -> d
     return data
 
 
-def _position(answer: object, payload: Mapping[str, Any]) -> int | None:
+def _tell(key: str, pair: str, length: int, on_guess: Callable[[int], None]) -> None:
+    at = _position(st.session_state[key].get("guess"), pair, length)
+    if at is not None:
+        on_guess(at)
+
+
+def _position(answer: object, pair: str, length: int) -> int | None:
     """The position in a browser's answer, if it is one and belongs to this pair."""
-    if not isinstance(answer, Mapping) or answer.get("pair") != payload["pair"]:
+    if not isinstance(answer, Mapping) or answer.get("pair") != pair:
         return None
     at = answer.get("at")
-    return at if type(at) is int and 0 <= at <= len(payload["b"]) else None
+    return at if type(at) is int and 0 <= at <= length else None
 
 
 def _token(token: Token) -> dict[str, Any]:

@@ -43,6 +43,21 @@ def test_a_part_is_moved_by_keyboard_measured_and_exported(
     assert second[-1] > 10 * second[0]
 
 
+def test_the_keyboard_stays_with_a_part_at_either_end(page: Page, address: str) -> None:
+    page.goto(address)
+    back = page.get_by_role("button", name="Move Chat history back")
+    forward = page.get_by_role("button", name="Move Chat history forward")
+    expect(page.get_by_role("button", name="Run it here")).to_be_enabled(timeout=LOAD_MS)
+    back.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("7. Chat history")).to_be_visible()
+    expect(back).to_be_disabled()
+    expect(forward).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("6. Chat history")).to_be_visible()
+    expect(forward).to_be_focused()
+
+
 def test_covered_and_answered_it_is_accessible_and_fits(phone: Page, address: str) -> None:
     phone.goto(address)
     skip = phone.get_by_role("button", name="Show without guessing")

@@ -156,6 +156,19 @@ def test_every_state_is_accessible_and_fits(phone: Page, app: str) -> None:
     check_looks(phone)
 
 
+def test_a_guess_that_is_followed_at_once_by_run_is_not_lost(page: Page, app: str) -> None:
+    open_page(page, app, "preset=repeat&trials=1&reply=0")
+    expect(stops(page).first).to_be_visible()
+    page.evaluate(
+        """() => {
+          document.querySelector('.fd-cell.fd-row-b[data-i="4"]').click();
+          document.querySelector('[data-testid="stBaseButton-primary"]').click();
+        }"""
+    )
+    expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
+    expect(page.get_by_text("Your guess was before token 5").first).to_be_visible()
+
+
 def test_in_a_long_prompt_the_cut_can_be_guessed_without_opening_anything(
     page: Page, app: str
 ) -> None:

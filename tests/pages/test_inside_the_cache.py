@@ -66,6 +66,16 @@ def test_the_answer_is_covered_until_the_learner_predicts(
     assert "Request 8 found 6 tokens evicted" in words(app)
 
 
+def test_a_run_asked_for_together_with_the_prediction_is_made(
+    monkeypatch: pytest.MonkeyPatch, engine: Any
+) -> None:
+    app = opened(monkeypatch, engine)
+    app.radio[0].set_value("Request 2")
+    button(app, "Run it here").click().run()
+    assert "Your prediction: Request 2:" in words(app)
+    assert "Measured here on" in words(app)
+
+
 def test_the_playback_goes_from_request_to_request(monkeypatch: pytest.MonkeyPatch) -> None:
     app = opened(monkeypatch, LOADING)
     predict(app, "Request 2")

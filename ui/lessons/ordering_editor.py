@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import streamlit as st
@@ -12,7 +13,12 @@ from prefix_engine.lessons.parts import Arrangement, Part, in_order, moved_to, p
 from ui.lessons.parts import MOST_REQUESTS, MOVED, REQUESTS, ROUNDS, load_parts, opening
 from ui.text import say
 
+Way = Literal["forward", "back"]
+
 ORDER = "parts-order"
+_FOCUS = st.components.v2.component(
+    "focus", js=(Path(__file__).parents[2] / "assets" / "focus.js").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,7 @@ def ask_for_order() -> OrderingInputs | None:
     with left:
         st.markdown("**The prompt, from front to back.** Tick what changes between requests.")
         changing = [part.id for at, part in enumerate(in_order(parts, order)) if _row(part, at)]
+        _FOCUS(data=st.session_state.get("parts-moved", {"turn": 0}), key="focus")
     with right:
         arrangement = _ask_for_stream(order, frozenset(changing))
         rounds = st.slider("Rounds", 1, 3, ROUNDS, help="Each order is served this many times.")
@@ -62,18 +69,23 @@ def _row(part: Part, at: int) -> bool:
     return changes
 
 
-def _move_button(part: Part, way: Literal["forward", "back"], place: int) -> None:
+def _move_button(part: Part, way: Way, place: int) -> None:
     st.button(
         f"Move {part.title} {way}",
         key=f"{way}-{part.id}",
         on_click=_move,
-        args=[part.id, place],
+        args=[part.id, way, place],
         disabled=not 0 <= place < len(load_parts()),
     )
 
 
-def _move(part: str, place: int) -> None:
+def _move(part: str, way: Way, place: int) -> None:
     st.session_state[ORDER] = moved_to(st.session_state[ORDER], part, place)
+    turn = st.session_state.get("parts-moved", {"turn": 0})["turn"] + 1
+    other = "back" if way == "forward" else "forward"
+    # at either end the button that was pressed is disabled: then the other one
+    keys = [f"{way}-{part}", f"{other}-{part}"]
+    st.session_state["parts-moved"] = {"turn": turn, "keys": keys}
 
 
 def _ask_for_stream(order: tuple[str, ...], changing: frozenset[str]) -> Arrangement:
