@@ -21,7 +21,7 @@ from ui.chapter import (
     show_provenance,
 )
 from ui.lessons.side_channel import ROUNDS, Shop, load_shop
-from ui.lessons.side_channel_chart import eavesdropping_chart
+from ui.lessons.side_channel_chart import eavesdropping_chart, slowest_s
 from ui.lessons.side_channel_room import listen_to_room
 from ui.text import complain, page_theme, say
 
@@ -86,8 +86,7 @@ def main() -> None:
         show_guess(guess, TELL if found.result.shared.betrayed else DO_NOT_TELL)
     say(found.result.sentence, "headline")
     show_provenance(found)
-    _show(found.result.shared, "One namespace for everybody", "shared")
-    _show(found.result.salted, "A salt for each user", "salted")
+    _show_halves(found.result, "One namespace for everybody", "A salt for each user", NAME)
     offer_json(found, NAME)
     listen_to_room(engine, _show_room)
     with st.expander("Sources"):
@@ -104,14 +103,19 @@ def _show_questions(shop: Shop) -> None:
 
 
 def _show_room(heard: SideChannel) -> None:
-    _show(heard.shared, "In the room's namespace", "room-shared")
-    _show(heard.salted, "With a salt of your own", "room-salted")
+    _show_halves(heard, "In the room's namespace", "With a salt of your own", "room")
 
 
-def _show(heard: Eavesdropping, title: str, key: str) -> None:
+def _show_halves(heard: SideChannel, shared: str, salted: str, key: str) -> None:
+    upto_s = slowest_s(heard.shared, heard.salted)
+    _show(heard.shared, shared, f"{key}-shared", upto_s)
+    _show(heard.salted, salted, f"{key}-salted", upto_s)
+
+
+def _show(heard: Eavesdropping, title: str, key: str, upto_s: float) -> None:
     st.header(title)
     say(heard.sentence, key=f"heard-{key}")
-    show_chart(eavesdropping_chart(heard, page_theme()), key)
+    show_chart(eavesdropping_chart(heard, upto_s, page_theme()), key)
     st.caption(
         "Dots are probes; ★ is a question that was asked; × is a probe that the machine disturbed, "
         f"left out of the verdict. All begin with the same {heard.shared:,} tokens, the system "

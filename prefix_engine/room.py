@@ -283,6 +283,8 @@ class Rooms:
         with self._lock:
             self.sweep()
             room = self._rooms.get(code.strip().upper())
+        if not code.strip():
+            raise NoRoom("Type the code of the room: it stands on the projector.")
         if room is None:
             raise NoRoom(
                 f"There is no room {code.strip()[:20]!r}: it has ended, or never was. "

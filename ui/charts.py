@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,6 +13,7 @@ from prefix_engine.speed import Arm, Trial
 from ui.palette import ARM_COLOUR, INK, STAGE_COLOUR, Theme
 from ui.wording import milliseconds
 
+FONT_SIZE = 14
 STAGES = ("tokenize", "lookup", "load", "prefill", "pick", "other")
 
 
@@ -110,13 +111,23 @@ def legend(theme: Theme) -> dict[str, object]:
     }
 
 
-def text_font(theme: Theme, size: int = 14) -> dict[str, object]:
+def text_font(theme: Theme, size: int = FONT_SIZE) -> dict[str, object]:
     """Said for each axis: Streamlit's chart theme sets its own, fainter, where nothing is said.
 
     Where the page turns light or dark without a new run, `ui.text.page_style` recolours all text
     that stands on the page; text on a tint of ours keeps this ink, as the tint does.
     """
     return {"size": size, "color": INK[theme]}
+
+
+def enlarged(chart: Chart, size: int = 20) -> Chart:
+    """The same with larger text, and higher by as much: to be read from the back row."""
+    figure, font = go.Figure(chart.figure), {"size": size}
+    figure.update_xaxes(tickfont=font, title_font=font)
+    figure.update_yaxes(tickfont=font, title_font=font)
+    figure.update_traces(textfont=font)
+    figure.update_layout(legend_font=font, height=figure.layout.height * size / FONT_SIZE)
+    return replace(chart, figure=figure)
 
 
 def _counted(run: Run, arm: Arm) -> list[Trial]:

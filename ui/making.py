@@ -65,6 +65,6 @@ class RunProgress(Progress):
         heading, reply = self._places[arm]
         if not self._said[arm]:
             heading.caption(f"{arm}: first token after {milliseconds(step.prefill.ttft_s)}")
-            self.tell(1.0, f"Answering B: {arm}")
+        self.tell(1.0, f"Answering B: {arm}")
         self._said[arm] += step.text
         reply.text(self._said[arm])

@@ -26,6 +26,15 @@ def visitor() -> str:
     return name
 
 
+def wait_in_words(waiting: Waiting) -> str:
+    """How many are before, and about how long it takes."""
+    words = f"Waiting for your turn: {waiting.before} before you"
+    if waiting.estimate_s is None:
+        return words
+    about = f"about {waiting.estimate_s:.0f} s" if waiting.estimate_s >= 1 else "less than 1 s"
+    return f"{words}, {about}"
+
+
 class Progress:
     """Tells it on the page, seldom enough not to disturb what is being timed.
 
@@ -95,13 +104,10 @@ class Progress:
         visitor()
         if self._check is not None:
             self._check()
-        about = "" if waiting.estimate_s is None else f", about {waiting.estimate_s:.0f} s"
-        text = f"Waiting for your turn: {waiting.before} before you{about}"
-        if text != self._shown:
-            self._update_if_due(text)
+        self._update_if_due(wait_in_words(waiting))
 
     def _update_if_due(self, text: str) -> None:
-        if time.monotonic() - self._updated_s > BETWEEN_UPDATES_S:
+        if text != self._shown and time.monotonic() - self._updated_s > BETWEEN_UPDATES_S:
             self._update(text)
 
     def _update(self, text: str) -> None:

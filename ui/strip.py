@@ -91,10 +91,11 @@ def token_strip(
     """Show the strip. Returns the position of B that was clicked for this pair, or None.
 
     In "predict" mode the answer is not even sent to the browser, and the position is the learner's
-    guess: reuse stops before it, `len(b)` for "everything is reused"; `on_guess` is told of it before
-    the page runs, also of one that is followed so fast by another click that no run of the page
-    sees it. In "result" mode the position is that of the token whose details are pinned. With `reports_clicks` false a click in result mode stays in the
-    browser: nothing is rerun (and nothing that runs is interrupted), and the answer is None.
+    guess: reuse stops before it, `len(b)` for "everything is reused". `on_guess` is told of it
+    before the page runs, even where another click follows so soon that no run of the page sees it.
+    In "result" mode the position is that of the token whose details are pinned. With
+    `reports_clicks` false a click in result mode stays in the browser: nothing is rerun (and
+    nothing that runs is interrupted), and the answer is None.
     """
     pair, length = payload["pair"], len(payload["b"])
     tell = partial(_tell, key, pair, length, on_guess) if on_guess else _nothing

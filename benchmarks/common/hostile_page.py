@@ -89,7 +89,7 @@ class HostilePage:
         self._check(text)
         kept = self.page.get_by_label(A_LABEL).input_value()
         if _as_typed(kept) != _as_typed(text):
-            self.wrong.append(f"the page changed what was typed: {text[:40]!r}")
+            self.wrong.append(f"the page made {kept[:40]!r} of what was typed: {text[:40]!r}")
 
     def _settle(self) -> None:
         app = self.page.locator('[data-testid="stApp"]')

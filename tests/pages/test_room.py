@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import streamlit as st
@@ -17,9 +18,10 @@ from prefix_engine.engine import Engine
 from prefix_engine.room import UNJOINED_S, Room
 from prefix_engine.unloaded import UnloadedShares
 from tests.tiny_engine import tiny_cache, tiny_engine
-from ui import board, room_chart
 from ui.charts import Chart
-from ui.room_links import PASS, RoomPass
+from ui.room import board
+from ui.room import chart as room_chart
+from ui.room.kept import PASS, RoomPass
 from ui.server import Server, server
 
 PAGE = Path(__file__).parents[2] / "pages/room.py"
@@ -167,6 +169,7 @@ def test_the_key_leaves_the_address_and_stays_in_the_session(room: Room) -> None
 def test_a_wrong_key_makes_no_host(room: Room, wrong: str) -> None:
     member = visit(room=room.code, host=wrong)
     assert not is_host(member) and member.text_area(key="question")
+    assert "This is not the key of the room's host" in words(member)
     assert dict(member.query_params) == {"room": room.code}
 
 
@@ -211,17 +214,22 @@ def test_a_room_is_opened_and_ended_at_the_door() -> None:
     visit(room=room.code)
     assert "Nobody has joined yet" not in words(app.run())
     button(app, "End it now").click().run()
-    assert room.ended and button(app, "Open")
-    assert app.session_state[PASS] is None
+    assert room.ended and "This room has ended." in words(app)
+    button(app, "Join or open another room").click().run()
+    assert button(app, "Open") and app.session_state[PASS] is None
 
 
 @pytest.mark.parametrize(
-    ("label", "told"),
-    [("Join", "There is no room 'NOROOM'"), ("Open", "The system prompt is empty")],
+    ("label", "code", "told"),
+    [
+        ("Join", "NOROOM", "There is no room 'NOROOM'"),
+        ("Join", " ", "Type the code of the room"),
+        ("Open", "", "The system prompt is empty"),
+    ],
 )
-def test_a_refusal_leaves_the_door_open(label: str, told: str) -> None:
+def test_a_refusal_leaves_the_door_open(label: str, code: str, told: str) -> None:
     app = visit()
-    app.text_input[0].set_value("NOROOM")
+    app.text_input[0].set_value(code)
     app.text_area[0].set_value(" ")
     button(app, label).click().run()
     assert not app.exception
@@ -230,12 +238,50 @@ def test_a_refusal_leaves_the_door_open(label: str, told: str) -> None:
 
 
 def test_who_comes_to_a_room_that_has_ended_is_told_and_stands_at_the_door(room: Room) -> None:
-    member = visit(room=room.code)
     room.end(room.host_key)
-    member.run()
-    assert "This room has ended." in words(member)
-    assert button(member, "Join") and member.session_state[PASS] is None
-    assert "it has ended, or never was" in words(visit(room=room.code))
+    late = visit(room=room.code)
+    assert "it has ended, or never was" in words(late)
+    assert button(late, "Join") and late.session_state[PASS] is None
+
+
+def test_what_was_typed_and_seen_stays_when_the_room_ends(room: Room) -> None:
+    host, member = host_of(room), ask(visit(room=room.code), "Open today?", NOTHING)
+    member.text_area(key="question").set_value(QUESTION).run()
+    host.run()
+    room.end(room.host_key)
+    for app in host.run(), member.run():
+        assert "This room has ended." in words(app)
+        assert "1 request. What was reused is revealed by the host." in words(app)
+    assert member.text_area(key="question").value == QUESTION
+    assert not member.get("download_button") and QUESTION not in words(member)
+    assert [one.label for one in host.get("download_button")] == ["Board as JSON"]
+    button(member, "Join or open another room").click().run()
+    assert button(member, "Join") and "1 request" not in words(member)
+
+
+def test_the_projector_shows_the_board_and_no_controls_and_no_key(room: Room) -> None:
+    host, member = host_of(room), visit(room=room.code)
+    ask(member, QUESTION, NOTHING)
+    link = next(one.proto.url for one in host.get("link_button"))
+    query = dict(parse_qsl(urlsplit(link).query))
+    assert query == {"room": room.code, "view": "screen"}
+    screen = visit(**query)
+    assert screen.title[0].value == f"Room {room.code}"
+    assert not screen.toggle and not screen.button and not screen.get("download_button")
+    assert room.host_key not in words(screen) and QUESTION not in words(screen)
+    assert charts(screen) == 1
+    room.reveal(room.host_key)
+    assert charts(screen.run()) == 3, "the tree, too"
+    room.end(room.host_key)
+    assert "This room has ended." in words(screen.run()) and charts(screen) == 2
+    assert "it has ended, or never was" in words(visit(**query))
+
+
+def test_who_looks_at_the_projector_has_not_joined(room: Room) -> None:
+    visit(room=room.code, view="screen")
+    assert not room.board.joined
+    visit(room=room.code)
+    assert room.board.joined
 
 
 def test_who_asks_without_a_prediction_is_told_and_asks_nothing(room: Room) -> None:

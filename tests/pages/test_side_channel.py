@@ -17,7 +17,7 @@ from prefix_engine.room import Room
 from tests.pages.app import TIMEOUT_S, words
 from tests.tiny_engine import GEOMETRY, INFO, tiny_cache, tiny_engine, tiny_tensors
 from ui.chapter import FOLDER
-from ui.room_links import PASS, RoomPass
+from ui.room.kept import PASS, RoomPass
 from ui.server import Loading, Server, server
 
 PAGE = Path(__file__).parents[2] / "pages/side_channel.py"
@@ -152,7 +152,7 @@ def test_in_a_room_the_whole_guess_is_found_there_and_not_with_a_salt(
     room.ask(engine, "a member", ASKED)
     before = engine.cache.stats.stored_tokens
     app = revealed(room)
-    assert HOW_TO not in words(app) and app.button(key="listen").disabled
+    assert HOW_TO not in words(app)
     listen(app, NEVER, ASKED)
     made = own_result(app, f"side_channel-{room.code}")
     assert made.system == SYSTEM and made.shared.questions == (NEVER, ASKED)
@@ -208,11 +208,15 @@ def test_before_the_host_reveals_the_figures_nobody_can_listen(
 
 def test_the_same_guess_twice_is_one(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
     serve(monkeypatch, engine)
-    app = revealed(revealed_room(engine))
+    room = revealed_room(engine)
+    app = revealed(room)
     for number in (1, 2):
         app.text_area(key=f"listen-{number}").set_value(ASKED)
-    app.run()
-    assert app.button(key="listen").disabled
+    app.button(key="listen").click().run()
+    assert "Type at least 2 different guesses; then you can listen." in [
+        one.value for one in app.text
+    ]
+    assert f"kept-side_channel-{room.code}" not in app.session_state
 
 
 def test_a_room_that_has_ended_is_no_room(monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:

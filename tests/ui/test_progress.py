@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from prefix_engine.turns import ComputeSlot
-from ui.progress import Progress
+from prefix_engine.turns import ComputeSlot, Waiting
+from ui.progress import Progress, wait_in_words
 
 SLOT: ComputeSlot
 
@@ -140,3 +140,15 @@ def test_who_has_to_wait_computes_after_who_holds_the_slot(slot: ComputeSlot) ->
         order.append("given back")
     waiting.join()
     assert order == ["given back", "[True, True]"]
+
+
+@pytest.mark.parametrize(
+    ("estimate_s", "words"),
+    [
+        (None, "2 before you"),
+        (0.4, "2 before you, less than 1 s"),
+        (7.6, "2 before you, about 8 s"),
+    ],
+)
+def test_a_wait_is_told_with_its_estimate(estimate_s: float | None, words: str) -> None:
+    assert wait_in_words(Waiting(2, estimate_s)) == f"Waiting for your turn: {words}"

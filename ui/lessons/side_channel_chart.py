@@ -15,9 +15,10 @@ from ui.wording import milliseconds
 DISTURBED = "x-thin-open"
 
 
-def eavesdropping_chart(heard: Eavesdropping, theme: Theme = "light") -> Chart:
+def eavesdropping_chart(heard: Eavesdropping, upto_s: float, theme: Theme = "light") -> Chart:
     """A row for each question, a dot for each probe, × where the machine disturbed it; one that was
-    asked is told by a star, in its label too."""
+    asked is told by a star, in its label too. The axis of times ends at `upto_s`: charts that are
+    compared have one scale."""
     figure = go.Figure()
     questions = range(len(heard.questions))
     for question in questions:
@@ -28,7 +29,7 @@ def eavesdropping_chart(heard: Eavesdropping, theme: Theme = "light") -> Chart:
         _add_dots(figure, heard, question, sound, symbol)
         _add_dots(figure, heard, question, disturbed, DISTURBED)
     figure.update_layout(
-        xaxis=milliseconds_axis("time to first token, ms", theme),
+        xaxis=milliseconds_axis("time to first token, ms", theme) | {"range": [0, upto_s * 1e3]},
         yaxis={
             "tickvals": list(questions),
             "ticktext": [
@@ -48,6 +49,11 @@ def eavesdropping_chart(heard: Eavesdropping, theme: Theme = "light") -> Chart:
         for question in questions
     )
     return Chart(figure, f"Median time to first token. {medians}.", _table(heard))
+
+
+def slowest_s(*heard: Eavesdropping) -> float:
+    """A little more than the slowest probe that is drawn of them all took."""
+    return 1.05 * max(probe.ttft_s for one in heard for probe in one.probes if probe.round > 0)
 
 
 def label(heard: Eavesdropping, question: int) -> str:

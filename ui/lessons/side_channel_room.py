@@ -12,9 +12,9 @@ from prefix_engine.room import NoRoom, Room
 from ui.chapter import Found, keep, kept, measure, run_button, show_provenance
 from ui.lessons.side_channel import ROUNDS
 from ui.progress import visitor
-from ui.room_links import room_pass
+from ui.room.kept import room_pass
 from ui.server import server
-from ui.text import say
+from ui.text import complain, say
 
 if TYPE_CHECKING:
     from prefix_engine.engine import Engine
@@ -52,9 +52,14 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
         st.caption(SALTED)
     if not board.revealed:
         st.caption(COVERED)
-    ready = engine if board.revealed and len(guesses) >= FEWEST_GUESSES else None
+    ready = engine if board.revealed else None
     name = f"side_channel-{room.code}"
-    if run_button(ready, "Listen", key="listen") and ready is not None:
+    # not disabled until enough is typed: the click that ends the typing would be lost
+    asked = run_button(ready, "Listen", key="listen")
+    if len(guesses) < FEWEST_GUESSES:
+        too_few = f"Type at least {FEWEST_GUESSES} different guesses; then you can listen."
+        (complain if asked else st.caption)(too_few)
+    elif asked and ready is not None:
         from prefix_engine.lessons.eavesdrop import listen_and_salt
 
         keep(
@@ -67,8 +72,6 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
             ),
         )
         st.rerun()
-    if len(guesses) < FEWEST_GUESSES:
-        st.caption(f"Type at least {FEWEST_GUESSES} different guesses; then you can listen.")
     own = kept(name)
     if own is None:
         return

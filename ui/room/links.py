@@ -1,8 +1,7 @@
-"""A room's two links, one to join it and one for the host alone, and what a session keeps of it."""
+"""A room's links, one to join it, one for the host alone, one for the projector."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from html import escape
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -11,26 +10,8 @@ import streamlit as st
 
 from prefix_engine.room import Room
 
-PASS = "room-pass"
-
-
-@dataclass(frozen=True)
-class RoomPass:
-    """The room that this session is in; the host key with it where it is the host's session."""
-
-    code: str
-    key: str | None = field(default=None, repr=False)
-
-
-def room_pass() -> RoomPass | None:
-    """Of this session; the room may have ended meanwhile."""
-    kept: RoomPass | None = st.session_state.get(PASS)
-    return kept
-
-
-def keep_pass(kept: RoomPass | None) -> None:
-    """Be in that room from now on, on every page, or in none."""
-    st.session_state[PASS] = kept
+SCREEN = "screen"
+"""In the address of the board for the projector."""
 
 
 def join_link(room: Room) -> str:
@@ -41,6 +22,11 @@ def join_link(room: Room) -> str:
 def host_link(room: Room) -> str:
     """For the host: whoever has it may show, reveal and end."""
     return _link(room=room.code, host=room.host_key)
+
+
+def screen_link(room: Room) -> str:
+    """For the projector: the board, and how to join; no controls, and no key."""
+    return _link(room=room.code, view=SCREEN)
 
 
 def show_qr_code(link: str, alt: str) -> None:

@@ -92,6 +92,7 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
 
 def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
     """The room's tree from left to right; a piece is as high as what hangs on it, in tokens."""
+    number = {one.id: at for at, one in enumerate(tree, 1)}
     figure = go.Figure(
         go.Icicle(
             ids=["root", *(str(one.id) for one in tree)],
@@ -124,11 +125,12 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
         {
             "tokens": [one.tokens for one in tree],
             "follows": [
-                "the beginning" if one.parent is None else f"piece {one.parent}" for one in tree
+                "the beginning" if one.parent is None else f"piece {number[one.parent]}"
+                for one in tree
             ],
             "pieces that follow": [one.children for one in tree],
         },
-        index=pd.Index([f"piece {one.id}" for one in tree], name="piece"),
+        index=pd.Index([f"piece {at}" for at in number.values()], name="piece"),
     )
     alt = (
         f"The tree in the cache: {tokens(shared)} in pieces that several prompts share, "

@@ -9,10 +9,12 @@ import streamlit as st
 
 from prefix_engine.board import Board, Branch
 from prefix_engine.machine import describe_machine
+from prefix_engine.room import Room
 from ui.chapter import show_chart
-from ui.charts import Chart
+from ui.charts import Chart, enlarged
 from ui.palette import Theme
-from ui.room_chart import tally_chart, times_chart, tree_chart
+from ui.room.chart import tally_chart, times_chart, tree_chart
+from ui.server import ready_engine
 from ui.text import page_theme, say
 from ui.wording import milliseconds, requests, tokens
 
@@ -22,8 +24,14 @@ KEPT = 32
 """Figures of a kind kept for all sessions: each room's newest, light and dark."""
 
 
-def show_board(board: Board, is_host: bool, take_tree: TakeTree | None = None) -> None:
-    """What this visitor may see of the room now; with `take_tree`, its tree once revealed."""
+def show_board(
+    board: Board,
+    is_host: bool = False,
+    take_tree: TakeTree | None = None,
+    is_large: bool = False,
+) -> None:
+    """What this visitor may see of the room now; with `take_tree`, its tree once revealed. Large
+    for the projector: larger text in the charts, which stand side by side."""
     say(headline(board), "headline", key="board")
     askers, requests, rate, saved = st.columns(4)
     askers.metric("who asked", board.askers, help="Who reloads the page counts again.")
@@ -36,19 +44,56 @@ def show_board(board: Board, is_host: bool, take_tree: TakeTree | None = None) -
         return
     if board.revealed and board.was_busy(describe_machine().threads):
         st.warning("The cold requests got little of the processors: these times say little.")
+    show = _show_large if is_large else show_chart
     at = board.code, board.version, page_theme()
-    st.header("What the class predicted")
-    st.caption("Counted by request: who asks again, counts again.")
-    show_chart(_tally(*at, board), "tally")
+    left, right = st.columns(2) if is_large and board.revealed else (st.container(), st.container())
+    with left:
+        st.header("What the class predicted")
+        st.caption("Counted by request: who asks again, counts again.")
+        show(_tally(*at, board), "tally")
     if board.revealed:
-        st.header("Time to first token, request by request")
-        show_chart(_times(*at, board), "times")
+        with right:
+            st.header("Time to first token, request by request")
+            st.caption(computed_in_words(board))
+            show(_times(*at, board), "times")
     if board.revealed and take_tree is not None:
         st.header("What the cache keeps of this room")
         st.caption("Green pieces are shared by several prompts; blue ones end a prompt.")
-        show_chart(_tree(*at, take_tree), "tree")
+        show(_tree(*at, take_tree), "tree")
     if board.prompts_shown or is_host:
         _show_questions(board, is_host)
+
+
+def show_system(room: Room) -> None:
+    """The system prompt that everybody shares, folded."""
+    with st.expander("The system prompt that everybody here shares"):
+        say(room.system, key="system")
+
+
+def tree_of(room: Room) -> TakeTree:
+    """What the cache keeps of the room at the time of the call."""
+
+    def take() -> Sequence[Branch]:
+        from prefix_engine.cache import RadixCache  # brings torch
+
+        engine = ready_engine()
+        if engine is None or not isinstance(engine.cache, RadixCache):
+            return ()
+        return room.tree(engine.cache)
+
+    return take
+
+
+def look_again(room: Room, version: int, every_s: float) -> None:
+    """Draw the page anew when the room has changed, but not for nothing: to draw is to compute, and
+    disturbs requests."""
+
+    @st.fragment(run_every=every_s)
+    def look() -> None:
+        if room.ended or room.board.version != version:
+            st.rerun()
+
+    look()
 
 
 def headline(board: Board) -> str:
@@ -91,6 +136,26 @@ def _not_stored_in_words(board: Board) -> str:
     count = board.not_stored
     were = "1 request was" if count == 1 else f"{count} requests were"
     return f"{were} not stored: the cache is full."
+
+
+def computed_in_words(board: Board) -> str:
+    """How much there was to compute, which the times go by, of hits and of cold requests."""
+    parts = [
+        f"{_range([one.tokens - one.reused for one in board.requests if bool(one.reused) is hit])} "
+        f"of each {what}"
+        for hit, what in ((True, "hit"), (False, "request that reused nothing"))
+        if any(bool(one.reused) is hit for one in board.requests)
+    ]
+    return f"Computed: {', '.join(parts)}."
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return tokens(low) if low == high else f"{low:,} to {tokens(high)}"
+
+
+def _show_large(chart: Chart, key: str) -> None:
+    show_chart(enlarged(chart), key)
 
 
 # Each is made once for all who look on. The version stands for what is given after it.

@@ -1,0 +1,91 @@
+"""What a member sees of a room: a question to ask, what became of it, and the board."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from prefix_engine.board import PREDICTIONS, RoomRequest
+from prefix_engine.errors import PrefixEngineError
+from prefix_engine.room import Room
+from ui.chapter import run_button
+from ui.progress import Progress, visitor
+from ui.room.board import look_again, show_board, show_system
+from ui.room.kept import keep_seen, leave
+from ui.server import ready_engine, server
+from ui.text import complain, say
+from ui.wording import milliseconds, tokens
+
+if TYPE_CHECKING:
+    from prefix_engine.engine import Engine
+
+EVERY_S = 10.0
+MAX_QUESTION_CHARACTERS = 1000
+
+
+def show_member(room: Room) -> None:
+    """A member's page of an open room."""
+    board = room.board
+    keep_seen(board)
+    st.caption(f"You are in room {room.code}.")
+    show_system(room)
+    question = ask_for_question()
+    if st.session_state.pop("has-asked", False):
+        st.session_state["prediction"] = None  # the next request wants a prediction of its own
+    prediction = st.radio(
+        "**Predict.** How much of your request will be found in the cache?",
+        PREDICTIONS,
+        index=None,
+        horizontal=True,
+        key="prediction",
+    )
+    engine = ready_engine()
+    # not disabled until both are there: the click that ends the typing would be lost
+    if run_button(engine, "Ask") and engine is not None:
+        if question.strip() and prediction:
+            _ask(room, engine, question, prediction)
+        else:
+            complain("Type a question and predict; then you can ask.")
+    own: RoomRequest | None = st.session_state.get(f"asked-{room.code}")
+    if own is not None:
+        say(_own_result(own, room.board.revealed), key="own")
+    show_board(board)
+    st.button("Leave the room", on_click=leave)
+    st.caption("You opened this room? Your own link as host makes you the host again.")
+    look_again(room, board.version, EVERY_S)
+
+
+def ask_for_question() -> str:
+    """The editor of the question; what is typed stays in it when the room ends."""
+    return st.text_area(
+        "Your question",
+        placeholder="Ask this assistant anything: how soon it could begin to answer is measured",
+        max_chars=MAX_QUESTION_CHARACTERS,
+        key="question",
+    )
+
+
+def _ask(room: Room, engine: Engine, question: str, prediction: str | None) -> None:
+    try:
+        with closing(Progress(server().slot, "Asking", turns=1, check=room.check_open)) as progress:
+            asked = room.ask(engine, visitor(), question, prediction, progress.watch())
+    except PrefixEngineError as error:
+        complain(str(error))
+    else:
+        st.session_state[f"asked-{room.code}"] = asked
+        st.session_state["has-asked"] = True
+        st.rerun()
+
+
+def _own_result(own: RoomRequest, revealed: bool) -> str:
+    if not revealed:
+        return f"Your request is number {own.number}. What it reused is revealed by the host."
+    disturbed = " (disturbed by the machine)" if own.disturbed else ""
+    right = "✓ right" if own.prediction == own.answer else f"✗ it was: {own.answer}"
+    return (
+        f"Your request, number {own.number}: {own.reused:,} of {tokens(own.tokens)} reused, "
+        f"{milliseconds(own.ttft_s)} to the first token{disturbed}. "
+        f"You predicted: {own.prediction} ({right})."
+    )
