@@ -1,24 +1,30 @@
 // Gives the keyboard back to a button that was moved. Streamlit draws a new order one row after the
-// other: for an instant the row may be nowhere on the page, and then the focus is lost.
+// other, and clears away what is left over when the run has ended: more than once the row may be
+// nowhere on the page for an instant, and then the focus is lost.
 
-const SETTLED_MS = 3000; // by then the new order stands, even where the machine is busy
+const LOOK_EVERY_MS = 50;
+const SETTLED_MS = 30_000; // by then the new order stands, even where the machine is busy
 
 let given = 0;
 
-/** Whenever nothing has the focus for a while from now on, focus the first of the buttons
- *  `data.keys` that is enabled; once a turn. */
+/** Until the person does something else, whenever nothing has the focus, focus the first of the
+ *  buttons `data.keys` that is enabled; once a turn. */
 export default function ({ data }) {
   if (data.turn === given) return;
   given = data.turn;
-  const until = performance.now() + SETTLED_MS;
-  const look = () => {
-    if (data.turn !== given) return;
-    if (document.activeElement.matches("body, :disabled")) find(data.keys)?.focus();
-    if (performance.now() < until) requestAnimationFrame(look);
-  };
-  look();
+  const over = new AbortController();
+  for (const act of ["keydown", "pointerdown"])
+    addEventListener(act, () => over.abort(), { capture: true, signal: over.signal });
+  const looking = setInterval(() => giveBack(data.keys), LOOK_EVERY_MS);
+  const settled = setTimeout(() => over.abort(), SETTLED_MS);
+  over.signal.addEventListener("abort", () => {
+    clearInterval(looking);
+    clearTimeout(settled);
+  });
+  giveBack(data.keys);
 }
 
-function find(keys) {
-  return keys.map((key) => document.querySelector(`.st-key-${key} button:enabled`)).find(Boolean);
+function giveBack(keys) {
+  if (!document.activeElement.matches("body, :disabled")) return;
+  keys.map((key) => document.querySelector(`.st-key-${key} button:enabled`)).find(Boolean)?.focus();
 }

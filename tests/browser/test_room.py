@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -15,6 +16,7 @@ from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, violations, watc
 HOSTILE = "Is <b>aspirin</b> **fine**? <img src=x onerror='document.title=1'>"
 
 Visit = Callable[[str], Page]
+Scheme = Literal["light", "dark"]
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def ask(member: Page, question: str, prediction: str) -> None:
 def end(host: Page) -> None:
     host.get_by_role("button", name="End the room").click()
     host.get_by_role("button", name="End it now").click()
-    expect(host.get_by_role("button", name="Open", exact=True)).to_be_visible(timeout=LOAD_MS)
+    expect(host.get_by_text("This room has ended.")).to_be_visible(timeout=LOAD_MS)
 
 
 def test_a_class_asks_predicts_and_sees_what_the_host_reveals(host: Page, visit: Visit) -> None:
@@ -144,3 +146,26 @@ def test_door_and_board_are_accessible_and_fit(phone: Page, app: str, visit: Vis
     expect(phone.get_by_role("table").nth(2)).to_be_visible()
     check_looks(phone)
     end(phone)
+    check_looks(phone)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_projector_follows_the_room_and_fits(
+    host: Page, visit: Visit, browser: Browser, scheme: Scheme
+) -> None:
+    member, link = visit(join_link(host)), host.get_by_role("link", name="Board for the projector")
+    screen = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 720})
+    wrong = watch(screen)
+    screen.goto(link.get_attribute("href") or "")
+    expect(screen.get_by_text("Nobody has asked yet.")).to_be_visible(timeout=LOAD_MS)
+    ask(member, "Do you ship abroad?", "nothing")
+    expect(screen.get_by_text("1 request. What was reused is")).to_be_visible(timeout=LOAD_MS)
+    host.get_by_text("Reveal what was reused").click()
+    expect(screen.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
+    expect(screen.locator(".js-plotly-plot").nth(2)).to_be_visible(timeout=LOAD_MS)
+    expect(screen.get_by_role("switch")).to_have_count(0)
+    check_looks(screen, (1280, 1920))
+    end(host)
+    expect(screen.get_by_text("This room has ended.")).to_be_visible(timeout=LOAD_MS)
+    assert wrong == []
+    screen.close()
