@@ -83,7 +83,7 @@ class Requests:
             self._room = self._open_room()
         if self._dice.random() < 0.05:
             self._room.salt(self._room.host_key, not self._room.board.salted)
-        self._room.ask(self._engine, visit.visitor, question, watch=Watch(visit.turn))
+        self._room.ask(visit.visitor, question, watch=Watch(visit.turn))
 
     def _open_room(self) -> Room:
         return self._rooms.open(self._dice.choice(self._systems), self._engine, "host")

@@ -70,10 +70,11 @@ def main() -> None:
     if run_button(engine) and engine is not None:
         from prefix_engine.lessons.eavesdrop import open_and_close
 
+        rounds = min(ROUNDS, engine.max_trials)
         keep(
             NAME,
             measure(
-                lambda watch: open_and_close(engine, shop.system, shop.questions, ROUNDS, watch),
+                lambda watch: open_and_close(engine, shop.system, shop.questions, rounds, watch),
                 engine,
             ),
         )

@@ -25,6 +25,8 @@ class RoomRequest:
     prediction: str | None
     tokens: int
     reused: int
+    most: int
+    """Tokens that can be reused of it at all: all but the last one, in whole blocks."""
     ttft_s: float
     cpu_over_wall: float
     salted: bool
@@ -36,7 +38,7 @@ class RoomRequest:
         """Which of the predictions was right."""
         if self.reused == 0:
             return NOTHING
-        return EVERYTHING if self.reused == self.tokens - 1 else SYSTEM
+        return EVERYTHING if self.reused == self.most else SYSTEM
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,10 @@ class Board:
 
 @dataclass(frozen=True)
 class Branch:
-    """A piece of the room's tree: so many tokens after those of its parent, if it has one. What
-    they say is not told: the questions are their askers' own."""
+    """A piece of the room's tree: so many tokens after those of its parent, if it has one; `ends`
+    different prompts go through it. What they say is not told: the questions are their askers'."""
 
     id: int
     parent: int | None
     tokens: int
-    children: int
+    ends: int

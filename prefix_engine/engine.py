@@ -8,6 +8,7 @@ and a request that fails or is stopped leaves the cache as it was.
 from __future__ import annotations
 
 import codecs
+import copy
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -270,6 +271,12 @@ class Engine:
                 next_id = compute(partial(pick, logits))
                 seconds = watch.read().total_s
 
+    def with_cache(self, cache: PrefixCache) -> Engine:
+        """The same engine, its model and its memory to work in, over another cache."""
+        other = copy.copy(self)
+        other.cache = cache
+        return other
+
     def judged(self, timing: Timing, computed: int) -> Timing:
         """The timing of a prefill that computed so many tokens, with the share of the processors
         that an unloaded machine gives it, as far as is known by now: later ones tell better."""
@@ -340,7 +347,8 @@ class Engine:
 
     @contextmanager
     def _borrow_slab(self) -> Iterator[Slab]:
-        """A slab that nobody else has; kept for the next request, since its pages are warm."""
+        """A slab that nobody else has. One is kept for the next request, since its pages are warm;
+        more would take memory that is seldom needed."""
         with self._lock:
             slab = self._idle_slabs.pop() if self._idle_slabs else None
         slab = slab or self.model.new_slab(self.max_prompt_tokens + self.max_new_tokens)
@@ -348,4 +356,4 @@ class Engine:
             yield slab
         finally:
             with self._lock:
-                self._idle_slabs.append(slab)
+                self._idle_slabs[:] = [slab]

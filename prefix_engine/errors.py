@@ -52,6 +52,10 @@ class TooManyTrials(PrefixEngineError):
         super().__init__(f"A run of {trials:,} trials an arm can't be had: ask for 1 to {limit:,}.")
 
 
+class NoRoomNow(PrefixEngineError):
+    """What is needed can't be stored beside what others use at the moment."""
+
+
 class EmptyPrompt(PrefixEngineError):
     """The prompt has no tokens, so there is nothing to compute."""
 

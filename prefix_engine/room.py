@@ -17,9 +17,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from prefix_engine.board import PREDICTIONS, Board, Branch, RoomRequest
+from prefix_engine.compare import reusable
 from prefix_engine.errors import PrefixEngineError
+from prefix_engine.keeper import Keeper
 from prefix_engine.tokenizer import Message, Prompt
-from prefix_engine.watch import OnStep, Watch
+from prefix_engine.watch import Watch, without_figures
 
 if TYPE_CHECKING:
     from prefix_engine.cache import RadixCache
@@ -38,6 +40,11 @@ QUESTION_TOKENS = 64
 MAX_REQUESTS_A_MEMBER = 20
 MAX_REQUESTS = 600
 """In one room: a member who reloads the page may ask again, but not for ever."""
+MAX_QUESTION_CHARACTERS = 1000
+COVERED = (
+    "What you hear would tell what the class is still to predict: you can listen as soon as the "
+    "host has revealed what was reused."
+)
 ENDED = "This room has ended. Ask your host for a new link."
 COMPUTING = "Computing your request"
 
@@ -54,6 +61,10 @@ class BadSystemPrompt(PrefixEngineError):
     """A room can't stand behind this system prompt."""
 
 
+class Covered(PrefixEngineError):
+    """The host has not revealed, or has covered again, what this would tell."""
+
+
 class NotHost(PrefixEngineError):
     """Only the host may do that."""
 
@@ -62,7 +73,12 @@ class Room:
     """Safe to use from many threads. Made by `Rooms.open`."""
 
     def __init__(
-        self, system: str, opened_by: str, clock: Callable[[], float], sweep: Callable[..., None]
+        self,
+        system: str,
+        engine: Engine,
+        opened_by: str,
+        clock: Callable[[], float],
+        sweep: Callable[..., None],
     ) -> None:
         self.code = "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
         self.host_key = secrets.token_urlsafe(16)
@@ -73,7 +89,10 @@ class Room:
         self._clock = clock
         self._sweep = sweep
         self.opened_s = self._touched_s = clock()
+        self._engine = engine
+        self._keeper = Keeper(engine)
         self._asked: Counter[str] = Counter()
+        self._last: dict[str, RoomRequest] = {}
         self._board = Board(self.code, system)
         self._ended = False
         self._lock = RLock()
@@ -105,7 +124,6 @@ class Room:
 
     def ask(
         self,
-        engine: Engine,
         visitor: str,
         question: str,
         prediction: str | None = None,
@@ -115,18 +133,26 @@ class Room:
 
         The watch is not told how many tokens there are to compute: that is the answer to what was
         predicted, and for the host to reveal. Raises `NoRoom`, `RoomLimit`, what `Engine.prefill`
-        raises, and what the watch's `turn` and `tell` raise.
+        raises, `NoRoomNow` where other visitors leave no room for what this room has stored, and
+        what the watch's `turn` and `tell` raise.
         """
-        watch = watch or Watch()
+        watch, engine, prompt = (
+            without_figures(watch or Watch()),
+            self._engine,
+            self.prompt(question),
+        )
+        _check_length(question)
         self._sweep()
         self._count(visitor)
         try:
+            ids = engine.encode(prompt)
             with watch.turn():
+                watch.tell(0.0, COMPUTING)
                 # asked for now, not when the waiting began: the host may have salted meanwhile
                 salted, namespace = self._namespace(visitor)
-                prefill = engine.prefill(
-                    self.prompt(question), namespace=namespace, on_step=_without_figures(watch)
-                )
+                self._keeper.restore(ids, namespace, watch.on_step)
+                prefill = engine.prefill(prompt, namespace=namespace, on_step=watch.on_step)
+                self._keeper.note(prompt, prefill, namespace)
             with self._lock:
                 if not self.ended:
                     made = RoomRequest(
@@ -135,13 +161,15 @@ class Room:
                         prediction=prediction if prediction in PREDICTIONS else None,
                         tokens=len(prefill.ids),
                         reused=prefill.reused,
+                        most=reusable(len(prefill.ids), len(prefill.ids), engine.cache.block_size),
                         ttft_s=prefill.ttft_s,
                         cpu_over_wall=prefill.timing.cpu_over_wall,
                         salted=salted,
                         stored=not prefill.insert.refused,
                         disturbed=prefill.timing.disturbed,
                     )
-                    self._note(requests=(*self._board.requests, made), askers=len(self._asked))
+                    self._last[visitor] = made
+                    self._note(requests=(*self._board.requests, made), askers=len(self._last))
                     return made
             # it ended while this was computed, and what has been stored since nobody else forgets
             self._sweep(namespace)
@@ -150,6 +178,10 @@ class Room:
             with self._lock:
                 self._asked -= Counter([visitor])
             raise
+
+    def last_of(self, visitor: str) -> RoomRequest | None:
+        """The visitor's newest request on the board."""
+        return self._last.get(visitor)
 
     def check_open(self) -> None:
         """Raise `NoRoom` if the room has ended."""
@@ -166,15 +198,25 @@ class Room:
         with self._lock:
             namespaces = set(self.namespaces)
         nodes = cache.nodes(namespaces)
-        children = Counter(node.parent_id for node in nodes)
+        ends = Counter[int]()
+        parents = {node.parent_id for node in nodes}
+        for node in reversed(nodes):
+            ends[node.node_id] += node.node_id not in parents
+            if node.parent_id is not None:
+                ends[node.parent_id] += ends[node.node_id]
         return tuple(
-            Branch(node.node_id, node.parent_id, len(node.ids), children[node.node_id])
+            Branch(node.node_id, node.parent_id, len(node.ids), ends[node.node_id])
             for node in nodes
         )
 
-    def namespace_of(self, visitor: str) -> str:
-        """Where this visitor's requests go now. Raises `NoRoom` if the room has ended."""
-        return self._namespace(visitor)[1]
+    def listen(self, visitor: str) -> str:
+        """The namespace where this visitor's requests go now, to listen there. Raises `NoRoom` if
+        the room has ended, `Covered` where its figures are not revealed."""
+        with self._lock:
+            namespace = self._namespace(visitor)[1]
+            if not self._board.revealed:
+                raise Covered(COVERED)
+            return namespace
 
     def prompt(self, question: str) -> Prompt:
         """What is sent for a question: the room's system prompt, then the question."""
@@ -238,9 +280,12 @@ class Room:
             raise NotHost("Only the host of this room may do that: use the host's link.")
 
 
-def _without_figures(watch: Watch) -> OnStep:
-    """Lets the watch hear each chunk, and so stop it, without telling how many there are."""
-    return lambda done, total: watch.tell(0.0, COMPUTING)
+def _check_length(question: str) -> None:
+    if len(question) > MAX_QUESTION_CHARACTERS:
+        raise RoomLimit(
+            f"The question has {len(question):,} characters; the limit in a room is "
+            f"{MAX_QUESTION_CHARACTERS:,}. Shorten it."
+        )
 
 
 class Rooms:
@@ -265,6 +310,8 @@ class Rooms:
         engine.check_length(len(ids) + QUESTION_TOKENS, "The system prompt with a question")
         with self._lock:
             self.sweep()
+            if any(room.opened_by == visitor for room in self._rooms.values()):
+                raise RoomLimit("You have a room open, and one is the limit. End it first.")
             if len(self._rooms) >= MAX_ROOMS:
                 self._make_place()
             if len(self._rooms) >= MAX_ROOMS:
@@ -272,9 +319,7 @@ class Rooms:
                     f"{MAX_ROOMS} rooms are open, which is the limit of this server. "
                     "End one that is no longer used, or try again later."
                 )
-            if any(room.opened_by == visitor for room in self._rooms.values()):
-                raise RoomLimit("You have a room open, and one is the limit. End it first.")
-            room = Room(system, visitor, self._clock, self.sweep)
+            room = Room(system, engine, visitor, self._clock, self.sweep)
             self._rooms[room.code] = room
             return room
 

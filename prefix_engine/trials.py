@@ -24,7 +24,7 @@ from dataclasses import replace
 
 from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, Prefill, Step
-from prefix_engine.errors import PrefixEngineError
+from prefix_engine.errors import NoRoomNow, PrefixEngineError
 from prefix_engine.speed import Arm, Trial
 from prefix_engine.tokenizer import Prompt
 from prefix_engine.watch import OnStep, Turn
@@ -32,10 +32,6 @@ from prefix_engine.watch import OnStep, Turn
 
 class WrongReuse(PrefixEngineError):
     """A trial reused more or fewer tokens than the rule says; its timing would prove nothing."""
-
-
-class NoRoomNow(PrefixEngineError):
-    """A was evicted between two trials, and there is no room to store it again."""
 
 
 class Experiment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 OnStep = Callable[[int, int], None]
 """Called before each chunk of a prefill with (tokens done, tokens in all)."""
@@ -29,3 +29,16 @@ class Watch:
     turn: Turn = nullcontext
     on_step: OnStep | None = None
     tell: Callable[[float, str], None] = ignore
+
+
+def without_figures(watch: Watch) -> Watch:
+    """Lets it hear each chunk, and so stop the work, but only as what it was told last: how many
+    tokens there are to compute would tell what the cache holds of others."""
+    told = 0.0, ""
+
+    def tell(part: float, what: str) -> None:
+        nonlocal told
+        told = part, what
+        watch.tell(part, what)
+
+    return replace(watch, tell=tell, on_step=lambda done, total: watch.tell(*told))

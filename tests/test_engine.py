@@ -298,6 +298,26 @@ def test_slabs_are_used_again_whatever_became_of_the_request(
     assert len(made) == 1
 
 
+def test_of_several_slabs_one_is_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    new_slab = engine.model.new_slab
+    monkeypatch.setattr(engine.model, "new_slab", lambda rows: made.append(rows) or new_slab(rows))
+    for _ in range(2):
+        with engine.request("one"), engine.request("two"):
+            pass
+    assert len(made) == 2 + 1
+
+
+def test_over_another_cache_it_is_the_same_engine(engine: Engine) -> None:
+    engine.prefill(SHARED)
+    other = engine.with_cache(tiny_cache())
+    with other.request(SHARED) as one:
+        assert one.prefill.reused == 0
+        slab = one.slab
+    with engine.request(SHARED) as same:
+        assert (same.slab is slab, same.prefill.reused) == (True, len(SHARED) - 1)
+
+
 def test_two_requests_at_once_never_have_the_same_slab(engine: Engine) -> None:
     engine.prefill("warm")
     with engine.request("one") as one, engine.request("two") as two:

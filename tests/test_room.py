@@ -17,10 +17,12 @@ from prefix_engine.errors import CacheInUse, PrefixEngineError, PromptTooLong
 from prefix_engine.room import (
     IDLE_S,
     LIFE_S,
+    MAX_QUESTION_CHARACTERS,
     MAX_REQUESTS,
     MAX_REQUESTS_A_MEMBER,
     MAX_ROOMS,
     UNJOINED_S,
+    Covered,
     NoRoom,
     NotHost,
     Room,
@@ -29,7 +31,7 @@ from prefix_engine.room import (
 )
 from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
-from tests.tiny_engine import tiny_engine
+from tests.tiny_engine import tiny_cache, tiny_engine
 
 SYSTEM_PROMPT = "Answer in one sentence."
 somebody = (f"visitor {number}" for number in count())
@@ -79,9 +81,9 @@ def forget_in(cache: PrefixCache) -> Callable[[str], bool]:
 def test_the_first_request_finds_nothing_and_the_next_members_the_system_prompt(
     engine: Engine, room: Room
 ) -> None:
-    first = room.ask(engine, "ann", "Why is the sky blue?")
-    second = room.ask(engine, "ben", "How do magnets work?")
-    again = room.ask(engine, "cid", "Why is the sky blue?")
+    first = room.ask("ann", "Why is the sky blue?")
+    second = room.ask("ben", "How do magnets work?")
+    again = room.ask("cid", "Why is the sky blue?")
     assert (first.reused, first.answer) == (0, NOTHING)
     assert second.reused >= len(SYSTEM_PROMPT) and second.answer == SYSTEM
     assert (again.reused, again.answer) == (again.tokens - 1, EVERYTHING)
@@ -92,27 +94,27 @@ def test_two_rooms_with_the_same_system_prompt_share_nothing(engine: Engine, roo
         rooms.open(SYSTEM_PROMPT, engine, next(somebody)),
         rooms.open(SYSTEM_PROMPT, engine, next(somebody)),
     )
-    one.ask(engine, "ann", "Why?")
-    assert other.ask(engine, "ann", "Why?").reused == 0
-    assert one.ask(engine, "ben", "Why?").reused > 0
+    one.ask("ann", "Why?")
+    assert other.ask("ann", "Why?").reused == 0
+    assert one.ask("ben", "Why?").reused > 0
 
 
 def test_a_salted_room_shares_with_oneself_only(engine: Engine, room: Room) -> None:
-    room.ask(engine, "ann", "Why?")
+    room.ask("ann", "Why?")
     room.salt(room.host_key)
-    assert room.ask(engine, "ben", "Why?").reused == 0
-    assert room.ask(engine, "ben", "Why?").reused > 0
+    assert room.ask("ben", "Why?").reused == 0
+    assert room.ask("ben", "Why?").reused > 0
     room.salt(room.host_key, False)
-    assert room.ask(engine, "cid", "Why?").reused > 0
+    assert room.ask("cid", "Why?").reused > 0
 
 
 def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
     room.join()
     asked = [
-        room.ask(engine, "ann", "Why?", NOTHING),
-        room.ask(engine, "ben", "How?", EVERYTHING),
-        room.ask(engine, "ben", "When?", SYSTEM),
-        room.ask(engine, "cid", "Where?", "no such choice"),
+        room.ask("ann", "Why?", NOTHING),
+        room.ask("ben", "How?", EVERYTHING),
+        room.ask("ben", "When?", SYSTEM),
+        room.ask("cid", "Where?", "no such choice"),
     ]
     board = room.board
     assert board.askers == 3
@@ -128,17 +130,102 @@ def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
 def test_the_rooms_tree_has_one_trunk_and_an_end_for_each_question(
     engine: Engine, rooms: Rooms, room: Room
 ) -> None:
-    rooms.open(SYSTEM_PROMPT, engine, next(somebody)).ask(engine, "eve", "Elsewhere?")
-    room.ask(engine, "ann", "Why?")
-    room.ask(engine, "ben", "how?")
+    rooms.open(SYSTEM_PROMPT, engine, next(somebody)).ask("eve", "Elsewhere?")
+    room.ask("ann", "Why?")
+    room.ask("ben", "how?")
     assert isinstance(engine.cache, RadixCache)
     tree = room.tree(engine.cache)
     (trunk,) = [one for one in tree if one.parent is None]
     ends = [one for one in tree if one.parent is not None]
-    assert (trunk.children, trunk.tokens > len(SYSTEM_PROMPT)) == (2, True)
+    assert (trunk.ends, trunk.tokens > len(SYSTEM_PROMPT)) == (2, True)
     assert [one.parent for one in ends] == [trunk.id, trunk.id]
     stored = [request.tokens for request in room.board.requests]
     assert sorted(trunk.tokens + one.tokens for one in ends) == sorted(stored)
+
+
+def test_a_piece_that_only_one_prompt_goes_through_is_not_called_shared(
+    engine: Engine, room: Room
+) -> None:
+    for question in ("Why?", "Why?", "How?"):
+        room.ask("ann", question)
+    assert isinstance(engine.cache, RadixCache)
+    tree = room.tree(engine.cache)
+    assert len(tree) == 4, "the trunk, How, and Why in two: its last token is computed again"
+    assert sorted(one.ends for one in tree) == [1, 1, 1, 2]
+
+
+def test_what_strangers_drive_out_is_back_before_the_next_request() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=200))
+    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT, engine, "host")
+    first = room.ask("ann", "Why?")
+    engine.prefill("x" * 190, namespace="a stranger's")
+    assert isinstance(engine.cache, RadixCache) and room.tree(engine.cache) == ()
+    again = room.ask("ben", "Why?", EVERYTHING)
+    assert (first.reused, again.reused, again.answer) == (0, again.tokens - 1, EVERYTHING)
+
+
+def test_what_the_rooms_own_requests_drive_out_stays_out() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=100))
+    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT, engine, "host")
+    room.ask("ann", "w" * 30)
+    room.ask("ann", "y" * 30)
+    assert room.ask("ben", "w" * 30).answer == SYSTEM
+
+
+def test_with_blocks_all_that_can_be_reused_is_everything() -> None:
+    engine = tiny_engine(tiny_cache(block_size=16))
+    room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT, engine, "host")
+    room.ask("ann", "Why is the sky blue today?")
+    again = room.ask("ben", "Why is the sky blue today?")
+    assert again.reused < again.tokens - 1 and again.answer == EVERYTHING
+    assert room.ask("ben", "How?").answer == SYSTEM
+
+
+def test_who_has_asked_finds_it_again_whatever_became_of_the_page(room: Room) -> None:
+    assert room.last_of("ann") is None
+    room.ask("ann", "Why?")
+    second = room.ask("ann", "How?")
+    room.ask("ben", "When?")
+    assert room.last_of("ann") == second
+
+
+def test_who_only_waits_or_was_refused_is_not_counted_as_having_asked(room: Room) -> None:
+    counted: list[int] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        room.ask("ben", "While ann waits?")
+        counted.append(room.board.askers)
+        yield
+
+    room.ask("ann", "Why?", watch=Watch(turn))
+    too_long = "w" * (MAX_QUESTION_CHARACTERS + 1)
+    with pytest.raises(RoomLimit, match=r"1,001 characters; the limit in a room is 1,000"):
+        room.ask("cid", too_long)
+    assert [*counted, room.board.askers] == [1, 2]
+
+
+def test_listening_is_for_what_is_revealed_and_where_one_asks_now(room: Room) -> None:
+    with pytest.raises(Covered, match="as soon as the host has revealed"):
+        room.listen("ann")
+    room.reveal(room.host_key)
+    shared = room.listen("ann")
+    assert shared == room.listen("ben")
+    room.salt(room.host_key)
+    assert len({shared, room.listen("ann"), room.listen("ben")}) == 3
+    room.end(room.host_key)
+    with pytest.raises(NoRoom):
+        room.listen("ann")
+
+
+def test_who_has_a_room_ends_nobody_elses_by_asking_for_another(
+    engine: Engine, rooms: Rooms, clock: Clock
+) -> None:
+    opened = [rooms.open(SYSTEM_PROMPT, engine, next(somebody)) for _ in range(MAX_ROOMS)]
+    clock.now_s += UNJOINED_S + 1
+    with pytest.raises(RoomLimit, match="You have a room open"):
+        rooms.open(SYSTEM_PROMPT, engine, opened[-1].opened_by)
+    assert not any(room.ended for room in opened)
 
 
 def test_an_empty_board_has_no_rate_and_no_times(room: Room) -> None:
@@ -161,12 +248,12 @@ def test_only_the_host_may_change_a_room(room: Room) -> None:
 def test_an_ended_room_lets_nobody_in_and_its_kv_is_forgotten(
     engine: Engine, rooms: Rooms, room: Room
 ) -> None:
-    room.ask(engine, "ann", "Why?")
+    room.ask("ann", "Why?")
     room.salt(room.host_key)
-    room.ask(engine, "ben", "Why?")
+    room.ask("ben", "Why?")
     room.end(room.host_key)
     with pytest.raises(NoRoom):
-        room.ask(engine, "ann", "Why?")
+        room.ask("ann", "Why?")
     with pytest.raises(NoRoom):
         room.join()
     with pytest.raises(NoRoom):
@@ -177,7 +264,7 @@ def test_an_ended_room_lets_nobody_in_and_its_kv_is_forgotten(
 def test_kv_in_use_when_a_room_ends_is_forgotten_later(
     engine: Engine, rooms: Rooms, room: Room
 ) -> None:
-    asked = room.ask(engine, "ann", "Why?")
+    asked = room.ask("ann", "Why?")
     (namespace,) = room.namespaces
     ids = engine.tokenizer.encode(room.prompt("Why?"))
     with engine.cache.pin(ids, namespace):
@@ -192,10 +279,10 @@ def test_kv_in_use_when_a_room_ends_is_forgotten_later(
 def test_the_kv_of_a_room_that_idled_out_goes_when_anybody_does_anything(
     engine: Engine, rooms: Rooms, room: Room, clock: Clock, prepare: str
 ) -> None:
-    room.ask(engine, "ann", "Why?")
+    room.ask("ann", "Why?")
     clock.now_s += IDLE_S
     other = rooms.open(SYSTEM_PROMPT, engine, "another host")
-    asked = other.ask(engine, "ben", "Why?")
+    asked = other.ask("ben", "Why?")
     clock.now_s += 1
     assert room.ended and engine.cache.stats.stored_tokens == 2 * asked.tokens
     if prepare == "open":
@@ -203,7 +290,7 @@ def test_the_kv_of_a_room_that_idled_out_goes_when_anybody_does_anything(
     elif prepare == "find":
         rooms.find(other.code)
     else:
-        other.ask(engine, "cid", "Why?")
+        other.ask("cid", "Why?")
     assert engine.cache.stats.stored_tokens == asked.tokens
 
 
@@ -215,7 +302,7 @@ def test_a_room_that_ends_while_its_request_computes_keeps_nothing_of_it(
         rooms.sweep()
 
     with pytest.raises(NoRoom):
-        room.ask(engine, "ann", "Why?", watch=Watch(tell=end))
+        room.ask("ann", "Why?", watch=Watch(tell=end))
     assert room.board.requests == ()
     assert engine.cache.stats.stored_tokens == 0
 
@@ -255,7 +342,7 @@ def test_a_room_ends_when_nothing_happens_in_it(
 ) -> None:
     room.join()
     clock.now_s += IDLE_S
-    room.ask(engine, "ann", "Why?")
+    room.ask("ann", "Why?")
     clock.now_s += passes_s
     assert room.ended is ended
 
@@ -310,17 +397,17 @@ def test_only_so_many_requests_a_room_whoever_asks(
     assert MAX_REQUESTS > MAX_REQUESTS_A_MEMBER
     monkeypatch.setattr("prefix_engine.room.MAX_REQUESTS", 3)
     for _ in range(3):
-        room.ask(engine, next(somebody), "Why?")
+        room.ask(next(somebody), "Why?")
     with pytest.raises(RoomLimit, match="3 requests"):
-        room.ask(engine, next(somebody), "Why?")
+        room.ask(next(somebody), "Why?")
 
 
 def test_only_so_many_requests_a_member(engine: Engine, room: Room) -> None:
     for number in range(MAX_REQUESTS_A_MEMBER):
-        room.ask(engine, "ann", f"{number}?")
+        room.ask("ann", f"{number}?")
     with pytest.raises(RoomLimit, match=str(MAX_REQUESTS_A_MEMBER)):
-        room.ask(engine, "ann", "more?")
-    assert room.ask(engine, "ben", "0?").reused > 0
+        room.ask("ann", "more?")
+    assert room.ask("ben", "0?").reused > 0
 
 
 def test_a_refused_or_stopped_request_counts_for_nothing(engine: Engine, room: Room) -> None:
@@ -329,26 +416,24 @@ def test_a_refused_or_stopped_request_counts_for_nothing(engine: Engine, room: R
 
     for _ in range(MAX_REQUESTS_A_MEMBER + 1):
         with pytest.raises(PromptTooLong):
-            room.ask(engine, "ann", "long " * 200)
+            room.ask("ann", "long " * 200)
         with pytest.raises(InterruptedError):
-            room.ask(engine, "ann", "Why?", watch=Watch(tell=stop))
+            room.ask("ann", "Why?", watch=Watch(tell=stop))
     assert (room.board.requests, room.board.askers) == ((), 0)
-    assert room.ask(engine, "ann", "Why?").reused == 0
+    assert room.ask("ann", "Why?").reused == 0
     engine.cache.check_integrity()
 
 
 def test_a_request_of_a_full_cache_is_served_and_says_that_nothing_was_stored() -> None:
-    from tests.tiny_engine import tiny_cache
-
     engine = tiny_engine(tiny_cache(budget_tokens=4))
     room = Rooms(forget_in(engine.cache)).open(SYSTEM_PROMPT, engine, "host")
-    assert not room.ask(engine, "ann", "Why?").stored
+    assert not room.ask("ann", "Why?").stored
     assert room.board.not_stored == 1
 
 
 def test_members_may_ask_all_at_once(engine: Engine, room: Room) -> None:
     threads = [
-        threading.Thread(target=room.ask, args=(engine, f"visitor {i}", f"Question {i}?"))
+        threading.Thread(target=room.ask, args=(f"visitor {i}", f"Question {i}?"))
         for i in range(12)
     ]
     for thread in threads:
@@ -373,9 +458,9 @@ def test_a_request_is_computed_in_its_turn_and_salted_as_the_room_then_is(
         yield
         heard.append("turn ends")
 
-    room.ask(engine, "ann", "Why?")
+    room.ask("ann", "Why?")
     watch = Watch(turn, tell=lambda part, what: heard.append("computes"))
-    asked = room.ask(engine, "ben", "Why?", watch=watch)
+    asked = room.ask("ben", "Why?", watch=watch)
     assert (asked.salted, asked.reused) == (True, 0)
     assert (heard[0], heard[-1], set(heard[1:-1])) == ("turn begins", "turn ends", {"computes"})
 
@@ -386,10 +471,10 @@ def test_who_watches_a_request_is_told_no_figures(engine: Engine, room: Room) ->
 
     told: list[tuple[float, str]] = []
     watch = Watch(on_step=on_step, tell=lambda part, what: told.append((part, what)))
-    room.ask(engine, "ann", "Why?", watch=watch)
+    room.ask("ann", "Why?", watch=watch)
     cold = set(told)
     told.clear()
-    room.ask(engine, "ben", "Why?", watch=watch)
+    room.ask("ben", "Why?", watch=watch)
     assert set(told) == cold and not any(char.isdigit() for _, what in cold for char in what)
 
 
@@ -397,7 +482,7 @@ def test_every_change_has_a_version_of_its_own(engine: Engine, room: Room) -> No
     versions = [room.board.version]
     for change in (
         room.join,
-        lambda: room.ask(engine, "ann", "Why?"),
+        lambda: room.ask("ann", "Why?"),
         lambda: room.reveal(room.host_key),
         lambda: room.show_prompts(room.host_key),
         lambda: room.salt(room.host_key),
@@ -422,7 +507,7 @@ def made(
     number: int, reused: int, ttft_s: float, share: float = 1.5, disturbed: bool = False
 ) -> RoomRequest:
     """A request that got this share of the processors."""
-    return RoomRequest(number, "Why?", None, 100, reused, ttft_s, share, False, True, disturbed)
+    return RoomRequest(number, "Why?", None, 100, reused, 99, ttft_s, share, False, True, disturbed)
 
 
 def test_disturbed_requests_are_left_out_of_first_and_later() -> None:
@@ -447,7 +532,7 @@ def test_a_request_is_marked_that_got_less_than_the_unloaded_machine_gives(
 ) -> None:
     for share, disturbed in ((0.0, False), (1e9, True)):
         monkeypatch.setattr(UnloadedShares, "share", lambda *_, got=share: got)
-        assert room.ask(engine, "ann", "Why?").disturbed is disturbed
+        assert room.ask("ann", "Why?").disturbed is disturbed
 
 
 @pytest.mark.parametrize(("share", "busy"), [(0.9, True), (1.5, False)])

@@ -103,9 +103,12 @@ def run_button(engine: Engine | None, label: str = "Run it here", key: str = "ru
     return st.button(label, key=key, type="primary", shortcut=shortcut, disabled=engine is None)
 
 
-def measure(work: Callable[[Watch], T], engine: Engine) -> Measured[T]:
-    """Do the work with progress, a Stop button and turns at the one compute slot, and stamp it."""
-    with closing(Progress(server().slot)) as progress:
+def measure(
+    work: Callable[[Watch], T], engine: Engine, check: Callable[[], object] | None = None
+) -> Measured[T]:
+    """Do the work with progress, a Stop button and turns at the one compute slot, and stamp it.
+    `check` as in `Progress`."""
+    with closing(Progress(server().slot, check=check)) as progress:
         return stamp(engine, work(progress.watch()))
 
 

@@ -47,7 +47,7 @@ class Progress:
         slot: ComputeSlot,
         doing: str = "Starting",
         turns: int = FIRST_SHARE,
-        check: Callable[[], None] | None = None,
+        check: Callable[[], object] | None = None,
     ) -> None:
         """`turns` as in `ComputeSlot.visit`; `check` is asked again and again while one waits, and
         may raise to end it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -77,7 +78,8 @@ class CacheStats:
     `query_tokens` and `hit_tokens` count `match` calls only (vLLM's `prefix_cache_queries` and
     `prefix_cache_hits`); `evicted_tokens` does not count what was cleared;
     `stored_tokens = pinned_tokens + evictable_tokens`. A budget is None where there is no limit;
-    `budget_tokens` is what a budget in bytes has room for, or a budget given in tokens.
+    `budget_tokens` is what a budget in bytes has room for, or a budget given in tokens, and
+    `lent_tokens` of it are not there to be used now.
     """
 
     query_tokens: int
@@ -89,6 +91,7 @@ class CacheStats:
     held_bytes: int
     budget_bytes: int | None
     budget_tokens: int | None
+    lent_tokens: int
     namespaces: int
 
 
@@ -185,6 +188,19 @@ class PrefixCache(ABC):
 
         Raises `CacheInUse`, having dropped nothing, if any of it is leased.
         """
+
+    @abstractmethod
+    def lend(self, tokens: int) -> AbstractContextManager[None]:
+        """Leave room for so many tokens to KV that is kept elsewhere, until the block ends.
+
+        Evicts for it as an insertion does. At most half of the budget is lent at a time. Raises
+        `NoRoomNow`, having evicted nothing, where that or what is in use does not allow it.
+        """
+
+    @abstractmethod
+    def counting_twin(self) -> PrefixCache:
+        """An empty cache of the same rules and limits, for segments that only count: what is in it
+        tells what this one would keep of some requests if there were no others."""
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from .base import (
     DEFAULT_NAMESPACE,
@@ -61,6 +62,12 @@ class NullCache(PrefixCache):
     def clear(self, namespace: str | None = None) -> int:
         return 0
 
+    def lend(self, tokens: int) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def counting_twin(self) -> NullCache:
+        return NullCache(self.block_size)
+
     @property
     def stats(self) -> CacheStats:
         return CacheStats(
@@ -73,6 +80,7 @@ class NullCache(PrefixCache):
             held_bytes=0,
             budget_bytes=0,
             budget_tokens=0,
+            lent_tokens=0,
             namespaces=0,
         )
 

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..errors import CacheInUse
+from ..errors import CacheInUse, NoRoomNow
 from .base import DEFAULT_NAMESPACE, CacheStats, Insert, Lease, PrefixCache, Segment, TakeKV
 from .holdings import Holdings
 from .recency import Recency
@@ -62,6 +62,7 @@ class RadixCache(PrefixCache):
         self._stored_tokens = 0
         self._pinned_tokens = 0
         self._evicted_tokens = 0
+        self._lent_tokens = 0
 
     # ---- what a request does
 
@@ -93,7 +94,8 @@ class RadixCache(PrefixCache):
             self._recency.touch(path)
             if missing:
                 with self._pinned(path):
-                    self._make_room(missing, namespace)
+                    self._make_room_in(namespace, missing)
+                    self._make_room(missing)
                     segment = take(present, len(key))
                     self._holdings.check_new(segment, missing)
                 path.append(self._add(path, namespace, key[present:], segment))
@@ -119,6 +121,30 @@ class RadixCache(PrefixCache):
                 self._remove(node)
             return sum(len(node.key) for node in nodes)
 
+    @contextmanager
+    def lend(self, tokens: int) -> Iterator[None]:
+        with self._lock:
+            budget, lent = self._budget_tokens, self._lent_tokens + tokens
+            if budget is not None and (2 * lent > budget or self._pinned_tokens + lent > budget):
+                raise NoRoomNow(
+                    f"The cache can't spare the room for {tokens:,} tokens beside what others use. "
+                    "Nothing is lost: ask for fewer, or run it again in a minute."
+                )
+            self._lent_tokens = lent
+            self._make_room(0)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._lent_tokens -= tokens
+
+    def counting_twin(self) -> RadixCache:
+        return RadixCache(
+            self.block_size,
+            budget_tokens=self._budget_tokens,
+            namespace_tokens=self.namespace_tokens,
+        )
+
     @property
     def stats(self) -> CacheStats:
         with self._lock:
@@ -132,6 +158,7 @@ class RadixCache(PrefixCache):
                 held_bytes=self._holdings.nbytes,
                 budget_bytes=self._budget_bytes,
                 budget_tokens=self._budget_tokens,
+                lent_tokens=self._lent_tokens,
                 namespaces=len(self._roots),
             )
 
@@ -283,8 +310,8 @@ class RadixCache(PrefixCache):
         # use goes up the path, so the nodes in use are its first; the last may be matched in part
         in_use = min(present, sum(len(node.key) for node in path if node.pins))
         more = present - in_use + missing
-        budget = self._budget_tokens
-        if budget is not None and self._pinned_tokens + more > budget:
+        room = self._room_tokens
+        if room is not None and self._pinned_tokens + more > room:
             return False
         limit = self.namespace_tokens
         root = self._roots.get(namespace)
@@ -296,13 +323,20 @@ class RadixCache(PrefixCache):
         held = root.tokens if root else 0
         return 0 if self.namespace_tokens is None else held + missing - self.namespace_tokens
 
-    def _make_room(self, tokens: int, namespace: str) -> None:
+    @property
+    def _room_tokens(self) -> int | None:
+        """The budget without what is lent."""
+        return None if self._budget_tokens is None else self._budget_tokens - self._lent_tokens
+
+    def _make_room_in(self, namespace: str, tokens: int) -> None:
         excess = self._excess(namespace, tokens)
         if excess > 0:
             root = self._roots[namespace]
             self._drop(self._recency.victims(excess, root))
-        if self._budget_tokens is not None:
-            self.evict(self._stored_tokens + tokens - self._budget_tokens)
+
+    def _make_room(self, tokens: int) -> None:
+        if self._room_tokens is not None:
+            self.evict(self._stored_tokens + tokens - self._room_tokens)
 
     def _drop(self, victims: list[Node]) -> int:
         for node in victims:
@@ -324,8 +358,8 @@ class RadixCache(PrefixCache):
         assert stored == self._stored_tokens, "stored tokens are miscounted"
         pinned = sum(len(node.key) for node in nodes if node.pins)
         assert pinned == self._pinned_tokens, "pinned tokens are miscounted"
-        if self._budget_tokens is not None:
-            assert stored <= self._budget_tokens, "the budget is overrun"
+        if self._room_tokens is not None:
+            assert stored <= self._room_tokens, "the budget is overrun"
 
 
 class RadixLease(Lease):

@@ -15,17 +15,24 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, Prefill
+from prefix_engine.errors import PrefixEngineError
 from prefix_engine.lessons.heard import Eavesdropping, Probe, SideChannel
 from prefix_engine.stopwatch import Timing
 from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.trials import WrongReuse, kept
-from prefix_engine.watch import Watch
+from prefix_engine.watch import Watch, without_figures
+
+NamespaceNow = Callable[[], str]
+
+
+class RoomChanged(PrefixEngineError):
+    """The listener's requests would now go elsewhere than those before."""
 
 
 def open_and_close(
@@ -66,7 +73,7 @@ def eavesdrop(
     victim = f"{spy}-victim" if salted else spy
     prompts = _prompts(system, questions)
     stored = (_Kept(spy, _alone(system)), _Kept(victim, prompts[secret]))
-    listener = _Listener(engine, prompts, spy, stored, watch, random.Random(seed))
+    listener = _Listener(engine, prompts, lambda: spy, stored, watch, random.Random(seed))
     try:
         listener.listen(rounds)
     finally:
@@ -77,7 +84,7 @@ def eavesdrop(
 
 def listen_and_salt(
     engine: Engine,
-    namespace: str,
+    namespace: NamespaceNow,
     system: str,
     questions: Sequence[str],
     rounds: int,
@@ -85,14 +92,19 @@ def listen_and_salt(
     seed: int | None = None,
 ) -> SideChannel:
     """Time the questions in a room's namespace, where nobody knows what was asked, and then in one
-    of one's own. Raises as `eavesdrop` does; the room's part of the cache stays as it is."""
-    first, second = _halves(watch or Watch())
+    of one's own. The watch is not told how many tokens of a guess there are to compute.
+
+    `namespace` is asked in each turn: the host may have changed the room meanwhile. Raises as
+    `eavesdrop` does, what `namespace` raises, and `RoomChanged` where it is another one. The room
+    keeps what it has; what the guesses found is the last that goes when room is needed.
+    """
+    first, second = _halves(without_figures(watch or Watch()))
     own = f"spy-{uuid.uuid4().hex}"
     prompts = _prompts(system, questions)
     stored = (_Kept(own, _alone(system)),)
     dice = random.Random(seed)
     room = _Listener(engine, prompts, namespace, stored, first, dice)
-    salted = _Listener(engine, prompts, own, stored, second, dice)
+    salted = _Listener(engine, prompts, lambda: own, stored, second, dice)
     try:
         room.listen(rounds)
         salted.listen(rounds)
@@ -150,14 +162,15 @@ class _Listener:
         self,
         engine: Engine,
         prompts: Sequence[Prompt],
-        namespace: str,
+        namespace: NamespaceNow,
         stored: Sequence[_Kept],
         watch: Watch,
         dice: random.Random,
     ) -> None:
         self._engine = engine
         self._prompts = prompts
-        self._namespace = namespace
+        self._namespace_now = namespace
+        self._namespace = namespace()
         self._kept = stored
         self._watch = watch
         self._dice = dice
@@ -205,6 +218,8 @@ class _Listener:
 
     def _probe(self, number: int, question: int) -> None:
         with self._watch.turn(), self._all_pinned():
+            if self._namespace_now() != self._namespace:
+                raise RoomChanged("The host has salted this room, or no longer does: listen again.")
             prefill = self._engine.prefill(
                 self._prompts[question],
                 namespace=self._namespace,

@@ -1,13 +1,13 @@
 """The tree of a prefix cache after each request of a sequence: what it shares, splits and evicts.
 
-The requests are served by the real model through a cache of their own, with a budget in tokens, so
-that what is stored for others is neither used nor evicted. The tree is looked at before and after
-each request; what is gone from one look to the next was evicted.
+The requests are served by the real model through a cache of their own, with a budget in tokens that
+the engine's cache lends, so that all together hold no more than they may. The tree is looked at
+before and after each request; what is gone from one look to the next was evicted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from prefix_engine.tokenizer import Tokenizer
 
 Ids = tuple[int, ...]
+
+TURN_TOKENS = 256
+"""Short requests are served together in one turn, up to so many tokens: others wait meanwhile, but
+who goes on later holds what was lent."""
 
 
 @dataclass(frozen=True)
@@ -144,26 +148,27 @@ def grow(
     """Serve the prompts in order, each once, through a cache of `budget_tokens` tokens.
 
     With `pinned` that request (from 1) is held in the cache from when it was stored to the end.
-    Raises `EmptyPrompt`, `PromptTooLong` and `TextError` before anything is computed, then what the
-    watch raises.
+    Raises `EmptyPrompt`, `PromptTooLong` and `TextError` before anything is computed, then
+    `NoRoomNow` where that budget can't be lent, and what the watch raises.
     """
-    from prefix_engine.engine import Engine  # brings torch, which a page can't wait for
-
     watch = watch or Watch()
     requests = tuple(_request(engine, text, n) for n, text in enumerate(texts, 1))
     shape = engine.model.kv_shape
     cache = RadixCache(bytes_per_token=shape.bytes_per_token, budget_tokens=budget_tokens)
-    own = Engine(engine.model, engine.tokenizer, cache, max_prompt_tokens=engine.max_prompt_tokens)
+    own = engine.with_cache(cache)
     steps: list[Step] = []
-    with ExitStack() as pins:
-        for number, request in enumerate(requests, 1):
-            watch.tell((number - 1) / len(requests), f"Request {number} of {len(requests)}")
-            before = cache.nodes()
+    with ExitStack() as held:
+        for together in _in_turns(requests):
             with watch.turn():
-                prefill = own.prefill(request.text, on_step=watch.on_step)
-            if number == pinned:
-                pins.enter_context(cache.pin(request.ids))
-            steps.append(_step(cache, before, prefill, requests[:number]))
+                if not steps:
+                    held.enter_context(engine.cache.lend(budget_tokens))
+                for number in together:
+                    watch.tell((number - 1) / len(requests), f"Request {number} of {len(requests)}")
+                    before, request = cache.nodes(), requests[number - 1]
+                    prefill = own.prefill(request.text, on_step=watch.on_step)
+                    if number == pinned:
+                        held.enter_context(cache.pin(request.ids))
+                    steps.append(_step(cache, before, prefill, requests[:number]))
     numbers = Numbers(shape.layers, shape.kv_heads, shape.head_dim, shape.dtype.itemsize)
     return Growth(requests, budget_tokens, pinned, numbers, tuple(steps))
 
@@ -190,6 +195,20 @@ def token_words(tokenizer: Tokenizer, text: str) -> tuple[str, ...]:
         f"⟨{token.data.hex(' ')}⟩" if token.text is None else visible(token.text)
         for token in tokenizer.tokenize(text).tokens
     )
+
+
+def _in_turns(requests: Sequence[Request]) -> Iterator[list[int]]:
+    """The numbers of the requests, those together that one turn takes."""
+    together: list[int] = []
+    tokens = 0
+    for number, request in enumerate(requests, 1):
+        together.append(number)
+        tokens += len(request.ids)
+        if tokens >= TURN_TOKENS:
+            yield together
+            together, tokens = [], 0
+    if together:
+        yield together
 
 
 def _request(engine: Engine, text: str, number: int) -> Request:

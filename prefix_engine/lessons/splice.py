@@ -1,7 +1,8 @@
 """A wrong cache on purpose: KV of the right tokens, computed after other tokens.
 
-A's KV is put where B has the same tokens at the same positions, behind the last difference. It is
-done in a working slab of its own and never stored: what it shows is why no cache may do it.
+A's KV is kept where B has the same tokens at the same positions, behind the last difference; before
+it comes B's own. It is done in A's working slab and never stored: what it shows is why no cache may
+do it.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ def splice(
 ) -> Splice | None:
     """Answer B from its own KV and from the wrong cache; None where no positions line up.
 
-    `a` and `b` are cold requests of the comparison's prompts. B's slab grows by its own reply.
+    `a` and `b` are cold requests of the comparison's prompts. Both slabs are written to: nobody may
+    need A's KV any more, and B's grows by its own reply.
     """
     behind = splice_range(a.prefill.ids, b.prefill.ids)
     if behind is None:
@@ -106,12 +108,11 @@ def splice(
     from prefix_engine.compute import compute  # brings torch, which a recording can do without
 
     n, last = len(b.prefill.ids), b.prefill.ids[-1]
-    slab = engine.model.new_slab(n + REPLY_TOKENS)
-    compute(partial(_copy, b.slab, slab, slice(n - 1)))
-    recomputed = engine.model.forward([last], slab, n - 1)
-    compute(partial(_copy, a.slab, slab, slice(behind.start, behind.stop)))
-    spliced = engine.model.forward([last], slab, n - 1)
     true, first = b.prefill.logits, b.prefill.next_id
+    true_text = _greedy_text(engine, b.slab, n, true, on_token)
+    recomputed = engine.model.forward([last], b.slab, n - 1)
+    compute(partial(_copy, b.slab, a.slab, slice(behind.start)))
+    spliced = engine.model.forward([last], a.slab, n - 1)
     return Splice(
         a=comparison.a.text,
         b=comparison.b.text,
@@ -122,8 +123,8 @@ def splice(
         rank=int((spliced > spliced[first]).sum()) + 1,
         true_chance=compute(partial(_chance, true, first)),
         spliced_chance=compute(partial(_chance, spliced, first)),
-        true_text=_greedy_text(engine, b.slab, n, true, on_token),
-        spliced_text=_greedy_text(engine, slab, n, spliced, on_token),
+        true_text=true_text,
+        spliced_text=_greedy_text(engine, a.slab, n, spliced, on_token),
     )
 
 

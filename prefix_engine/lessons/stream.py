@@ -3,7 +3,8 @@
 A round serves the requests in order, in namespaces of its own that are empty at its start. Each
 request is computed twice, in random order: with the cache (look up, compute the rest, store) and
 without it (look up nothing, compute everything, store nothing). So what a request finds is what
-those before it left, and computing it without the cache changes nothing for those after it.
+those before it left, and computing it without the cache changes nothing for those after it. What
+others drive out between two turns is stored again before it is missed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prefix_engine.compare import common_prefix, reusable
+from prefix_engine.compare import reusable
 from prefix_engine.errors import EmptyPrompt
+from prefix_engine.keeper import Keeper
 from prefix_engine.lessons.served import Served as Served
 from prefix_engine.lessons.served import ServedTrial as ServedTrial
 from prefix_engine.lessons.served import Stream as Stream
@@ -56,11 +58,11 @@ def serve(
 
     The warm-up computes the longest request without the cache and with it. Without `namespace_of`
     all requests share. What each reuses is checked against the rule. All that was stored is dropped
-    again, whatever happens. Raises `EmptyPrompt`, `PromptTooLong` and `TextError` before anything
-    is computed, then `WrongReuse`, `NoRoomNow` if others needed the room, and what the watch does.
+    again, whatever happens. Raises `TooManyTrials`, `EmptyPrompt`, `PromptTooLong` and `TextError`
+    before anything is computed, then `WrongReuse`, `NoRoomNow` if others leave no room, and what
+    the watch does.
     """
-    if rounds < 1:
-        raise ValueError(f"a stream is served in at least 1 round, not {rounds}")
+    engine.check_trials(rounds)
     ids = [_checked_ids(engine, one) for one in asked]
     dice = random.Random(seed)
     progress = _Progress(watch or Watch(), of=2 * rounds * len(asked) + 2)
@@ -119,7 +121,7 @@ class _Pair:
 
 
 class _Round:
-    """Serves requests in namespaces that nobody else has, and knows what was stored there."""
+    """Serves requests in namespaces that nobody else has, and knows what has to be found there."""
 
     def __init__(
         self,
@@ -131,66 +133,63 @@ class _Round:
         self._engine, self._namespace_of = engine, namespace_of
         self._dice, self._progress = dice, progress
         self._name = f"stream-{uuid.uuid4().hex}"
-        self._stored: dict[str, list[Ids]] = {}
-        self._evicted_before = engine.cache.stats.evicted_tokens
-        self.evicted_tokens = 0
-        """By what this round stored; others can store, and so evict, only between its turns."""
+        self._namespaces: set[str] = set()
+        self._keeper = Keeper(engine)
+
+    @property
+    def evicted_tokens(self) -> int:
+        """What had to go for what this round stored."""
+        return self._keeper.evicted_tokens
 
     def serve(self, request: Asked, ids: Ids, number: int, name: str) -> _Pair:
         """Compute one request with the cache and without it, in random order."""
         namespace = self._name
         if self._namespace_of is not None:
             namespace += f"-{self._namespace_of(request)}"
-        stored = self._stored.setdefault(namespace, [])
-        shared = max((common_prefix(ids, earlier) for earlier in stored), default=0)
+        self._namespaces.add(namespace)
+        shared = self._keeper.shared(ids, namespace)
         arms = [Arm.HIT, Arm.COLD]
         self._dice.shuffle(arms)
-        made = {arm: self._prefill(arm, request, namespace, name) for arm in arms}
-        self._check_reuse(request, made[Arm.HIT], shared)
-        self._check_reuse(request, made[Arm.COLD], 0)
-        if not made[Arm.HIT].insert.refused:
-            stored.append(ids)
+        made = {
+            arm: self._with_cache(request, ids, namespace, name)
+            if arm is Arm.HIT
+            else self._without(request, name)
+            for arm in arms
+        }
         return _Pair(number, shared, made[Arm.HIT], made[Arm.COLD])
 
-    def _prefill(self, arm: Arm, request: Asked, namespace: str, name: str) -> Prefill:
-        with_cache = arm is Arm.HIT
-        how = "with the cache" if with_cache else "without it"
-        with self._progress.trial(f"{name}, {how}"):
-            before = self._engine.cache.stats.evicted_tokens
+    def _with_cache(self, request: Asked, ids: Ids, namespace: str, name: str) -> Prefill:
+        on_step, keeper = self._progress.on_step, self._keeper
+        most = reusable(keeper.shared(ids, namespace), len(ids), self._engine.cache.block_size)
+        with self._progress.trial(f"{name}, with the cache"):
+            least = keeper.restore(ids, namespace, on_step)
+            made = self._engine.prefill(request.prompt, namespace=namespace, on_step=on_step)
+            keeper.note(request.prompt, made, namespace)
+        self._check_reuse(request, made, least, most)
+        return made
+
+    def _without(self, request: Asked, name: str) -> Prefill:
+        with self._progress.trial(f"{name}, without it"):
             made = self._engine.prefill(
-                request.prompt,
-                namespace=namespace,
-                read=with_cache,
-                store=with_cache,
-                on_step=self._progress.on_step,
+                request.prompt, read=False, store=False, on_step=self._progress.on_step
             )
-            self.evicted_tokens += self._engine.cache.stats.evicted_tokens - before
-            return made
+        self._check_reuse(request, made, 0, 0)
+        return made
 
-    def _check_reuse(self, request: Asked, prefill: Prefill, shared: int) -> None:
-        """Exactly what the rule says; once the stream itself evicted some, no more than that."""
-        from prefix_engine.trials import NoRoomNow, WrongReuse  # torch, as the engine has by now
+    def _check_reuse(self, request: Asked, prefill: Prefill, least: int, most: int) -> None:
+        """Exactly what the rule says; less only where the stream itself drove some out."""
+        from prefix_engine.trials import WrongReuse  # torch, as the engine has by now
 
-        block = self._engine.cache.block_size
-        expected = reusable(shared, len(prefill.ids), block)
-        if prefill.reused == expected:
-            return
-        fewer = prefill.reused < expected and prefill.reused % block == 0
-        evicted = self._engine.cache.stats.evicted_tokens - self._evicted_before
-        if fewer and evicted > self.evicted_tokens:
-            raise NoRoomNow(
-                "Others needed the room that these requests had in the cache, so what they reuse "
-                "can't be told. Nothing is lost: run it again in a minute."
-            )
-        if not (fewer and evicted):
+        if not least <= prefill.reused <= most or prefill.reused % self._engine.cache.block_size:
+            says = f"{most}" if least == most else f"{least} to {most}"
             raise WrongReuse(
-                f'"{request.name}" reused {prefill.reused} tokens where the rule says {expected}.'
+                f'"{request.name}" reused {prefill.reused} tokens where the rule says {says}.'
             )
 
     def clear(self) -> None:
         """Drop all that was stored; the other namespaces too, where one can't be cleared."""
         with ExitStack() as every_one:
-            for namespace in self._stored:
+            for namespace in self._namespaces:
                 every_one.callback(self._engine.cache.clear, namespace)
 
 

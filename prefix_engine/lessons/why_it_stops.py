@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from prefix_engine.errors import PromptTooLong
 from prefix_engine.lessons.divergence import Divergence, diverge
 from prefix_engine.lessons.splice import Splice, ignore, splice
 from prefix_engine.watch import Watch
 
 if TYPE_CHECKING:
-    from prefix_engine.engine import Engine, Request
+    from prefix_engine.compare import Comparison
+    from prefix_engine.engine import Engine
+
+MOST_TOKENS = 1024
+"""Of each prompt: the KV of both is held at the same time, besides all that is stored."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class WhyItStopsRuns:
 def find_out(engine: Engine, a: str, b: str, watch: Watch | None = None) -> WhyItStops:
     """Compute both prompts cold, compare their KV, and answer B from a wrong cache.
 
-    Nothing is read from the cache and nothing is stored in it. Raises `EmptyPrompt`,
+    Nothing is read from the cache and nothing is stored in it. All is done in one turn: who waits
+    for another one would hold the KV of both prompts meanwhile. Raises `EmptyPrompt`,
     `PromptTooLong`, `TextError`, and what the watch raises.
     """
     # they bring torch, which a recording can do without
@@ -51,21 +56,20 @@ def find_out(engine: Engine, a: str, b: str, watch: Watch | None = None) -> WhyI
 
     watch = watch or Watch()
     comparison = compare_prompts(engine, a, b)
-    with ExitStack() as stack:
-
-        def request(prompt: str) -> Request:
-            with watch.turn():
-                return stack.enter_context(
-                    engine.request(prompt, read=False, store=False, on_step=watch.on_step)
-                )
-
-        watch.tell(0, "Computing A")
-        computed_a = request(a)
+    _check_lengths(comparison)
+    cold = partial(engine.request, read=False, store=False, on_step=watch.on_step)
+    watch.tell(0, "Computing A")
+    with watch.turn(), cold(a) as computed_a:
         watch.tell(1 / 3, "Computing B")
-        computed_b = request(b)
-        watch.tell(2 / 3, "Comparing, and answering B from its own KV and from a wrong cache")
-        with watch.turn():
+        with cold(b) as computed_b:
+            watch.tell(2 / 3, "Comparing, and answering B from its own KV and from a wrong cache")
             return WhyItStops(
                 compute(partial(diverge, comparison, computed_a.slab.kv, computed_b.slab.kv)),
                 splice(engine, comparison, computed_a, computed_b, watch.on_step or ignore),
             )
+
+
+def _check_lengths(comparison: Comparison) -> None:
+    for name, prompt in (("A", comparison.a), ("B", comparison.b)):
+        if len(prompt.tokens) > MOST_TOKENS:
+            raise PromptTooLong(len(prompt.tokens), MOST_TOKENS, name)

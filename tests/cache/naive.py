@@ -29,6 +29,11 @@ class NaiveCache:
         self.pieces: list[Piece] = []
         self.clock = 0
         self.evicted = 0
+        self.lent = 0
+
+    @property
+    def room(self) -> int | None:
+        return None if self.budget_tokens is None else self.budget_tokens - self.lent
 
     @property
     def stored(self) -> int:
@@ -94,7 +99,7 @@ class NaiveCache:
         """Stored, present, refused."""
         present = self.found(key, namespace)
         missing = len(key) - present
-        if self.budget_tokens is not None:
+        if self.room is not None:
             kept = {
                 piece.whole[:end]
                 for piece in self.pieces
@@ -106,12 +111,12 @@ class NaiveCache:
                 for piece in self.pieces
                 if piece.namespace != namespace and piece.users
             )
-            if len(kept) * self.block_size + elsewhere + missing > self.budget_tokens:
+            if len(kept) * self.block_size + elsewhere + missing > self.room:
                 return 0, present, True
         inserting = -1
         self.use(key, namespace, inserting)
-        if missing and self.budget_tokens is not None:
-            self.evict(self.stored + missing - self.budget_tokens)
+        if missing and self.room is not None:
+            self.evict(self.stored + missing - self.room)
         self.release(inserting)
         if missing and not fails:
             self.pieces.append(Piece(namespace, key[:present], key[present:], 0))
@@ -120,6 +125,15 @@ class NaiveCache:
 
     def _block_ends(self, start: int, end: int) -> range:
         return range(start + self.block_size, end + 1, self.block_size)
+
+    def lend(self, tokens: int) -> bool:
+        """Whether so many tokens can be spared: half of the budget at most, nothing in use."""
+        if self.room is not None:
+            if self.lent + tokens > self.budget_tokens // 2 or self.pinned > self.room - tokens:
+                return False
+            self.lent += tokens
+            self.evict(self.stored - self.room)
+        return True
 
     def evict(self, tokens: int) -> int:
         freed = 0

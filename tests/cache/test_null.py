@@ -32,3 +32,12 @@ def test_queries_are_counted_and_hits_are_none() -> None:
     assert (stats.query_tokens, stats.hit_tokens) == (5, 0)
     assert (stats.stored_tokens, stats.held_bytes, stats.budget_bytes) == (0, 0, 0)
     cache.check_integrity()
+
+
+def test_it_lends_whatever_is_asked_for_and_its_twin_keeps_nothing_either() -> None:
+    cache = NullCache(block_size=4)
+    with cache.lend(10**9):
+        assert cache.stats.lent_tokens == 0
+    twin = cache.counting_twin()
+    assert twin.block_size == 4
+    assert twin.insert(range(8), never).refused

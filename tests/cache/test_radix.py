@@ -596,3 +596,18 @@ def test_threads_that_share_a_cache_get_their_own_tokens_and_leave_it_whole(
     assert cache.stats.pinned_tokens == 0
     cache.clear()
     assert cache.stats.held_bytes == 0
+
+
+# ---- its twin
+
+
+def test_the_twin_keeps_what_this_one_would_keep_alone() -> None:
+    cache = RadixCache(2, bytes_per_token=BYTES_PER_TOKEN, budget_bytes=85, namespace_bytes=65)
+    store(cache, A[:6])
+    twin = cache.counting_twin()
+    assert twin.stats.stored_tokens == 0
+    assert (twin.block_size, twin.stats.budget_tokens) == (2, 8)
+    assert [twin.insert(range(n), count_tokens).refused for n in (6, 8)] == [False, True]
+    twin.insert(range(10, 16), count_tokens, "other")
+    assert (twin.peek(range(7)), twin.peek(range(10, 17), "other")) == (0, 6)
+    assert stored(cache, A) == 6

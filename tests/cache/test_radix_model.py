@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from itertools import chain
 
 import hypothesis.strategies as st
@@ -19,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from prefix_engine.cache import Lease, RadixCache, Segment
-from prefix_engine.errors import CacheInUse
+from prefix_engine.errors import CacheInUse, NoRoomNow
 
 from .fakes import BYTES_PER_TOKEN, contents, identities, taking
 from .naive import NaiveCache
@@ -62,6 +63,7 @@ class CacheMachine(RuleBasedStateMachine):
         )
         self.naive = NaiveCache(block_size, budget)
         self.leases: dict[int, tuple[Lease, Ids, str]] = {}
+        self.lent: list[tuple[ExitStack, int]] = []
         self.query_tokens = self.hit_tokens = 0
         for ids in first:
             self.insert(ids, "")
@@ -121,6 +123,23 @@ class CacheMachine(RuleBasedStateMachine):
     def evict(self, tokens: int) -> None:
         assert self.cache.evict(tokens) == self.naive.evict(tokens)
 
+    @rule(tokens=st.integers(0, 8))
+    def lend(self, tokens: int) -> None:
+        held = ExitStack()
+        if self.naive.lend(tokens):
+            held.enter_context(self.cache.lend(tokens))
+            self.lent.append((held, tokens))
+        else:
+            with pytest.raises(NoRoomNow):
+                held.enter_context(self.cache.lend(tokens))
+
+    @precondition(lambda self: self.lent)
+    @rule()
+    def give_back(self) -> None:
+        held, tokens = self.lent.pop()
+        held.close()
+        self.naive.lent -= tokens if self.naive.budget_tokens is not None else 0
+
     @precondition(lambda self: self.naive.stored > 20)  # or little would ever be stored
     @rule(namespace=st.one_of(st.none(), namespaces))
     def clear(self, namespace: str | None) -> None:
@@ -162,7 +181,9 @@ class CacheMachine(RuleBasedStateMachine):
         assert stats.query_tokens == self.query_tokens
         assert stats.hit_tokens == self.hit_tokens
         assert stats.held_bytes == self.naive.stored * BYTES_PER_TOKEN
-        assert stats.budget_bytes is None or stats.held_bytes <= stats.budget_bytes
+        assert stats.lent_tokens == sum(tokens for _, tokens in self.lent)
+        lent_bytes = stats.lent_tokens * BYTES_PER_TOKEN
+        assert stats.budget_bytes is None or stats.held_bytes + lent_bytes <= stats.budget_bytes
         assert stats.namespaces == len({piece.namespace for piece in self.naive.pieces})
 
     @invariant()
@@ -175,7 +196,10 @@ class CacheMachine(RuleBasedStateMachine):
             return
         for lease, _, _ in self.leases.values():
             lease.release()
+        for held, _ in self.lent:
+            held.close()
         self.cache.clear()
+        assert self.cache.stats.lent_tokens == 0
         assert self.cache.stats.held_bytes == 0
         assert self.cache.stats.namespaces == 0
 

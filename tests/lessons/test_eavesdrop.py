@@ -9,7 +9,12 @@ import pytest
 
 from prefix_engine.cache import DEFAULT_NAMESPACE, Insert, RadixCache, TakeKV
 from prefix_engine.engine import Engine
-from prefix_engine.lessons.eavesdrop import eavesdrop, listen_and_salt, open_and_close
+from prefix_engine.lessons.eavesdrop import (
+    RoomChanged,
+    eavesdrop,
+    listen_and_salt,
+    open_and_close,
+)
 from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.trials import NoRoomNow, WrongReuse
 from prefix_engine.unloaded import UnloadedShares
@@ -146,7 +151,7 @@ def test_in_a_room_what_was_asked_is_found_and_with_a_salt_nothing() -> None:
     for asked in (0, 2):
         engine.prefill(prompt(QUESTIONS[asked]), namespace=ROOM)
     before = engine.cache.stats.stored_tokens
-    made = listen_and_salt(engine, ROOM, SYSTEM, QUESTIONS, rounds=2)
+    made = listen_and_salt(engine, lambda: ROOM, SYSTEM, QUESTIONS, rounds=2)
     assert made.shared.asked == (0, 2) and not made.shared.changed
     assert made.salted.asked == () and made.salted.salted
     assert engine.cache.stats.stored_tokens == before
@@ -160,15 +165,40 @@ def test_a_room_that_changes_meanwhile_can_not_be_told_from() -> None:
         if 0.25 < part < 0.5:
             engine.prefill(prompt(QUESTIONS[1]), namespace=ROOM)
 
-    made = listen_and_salt(engine, ROOM, SYSTEM, QUESTIONS, 7, Watch(tell=ask))
+    made = listen_and_salt(engine, lambda: ROOM, SYSTEM, QUESTIONS, 7, Watch(tell=ask))
     assert made.shared.changed and made.shared.accused == ()
     assert "changed while you listened" in made.shared.sentence
     assert "changed while you listened" in made.sentence
 
 
+def test_a_room_that_is_salted_meanwhile_is_not_listened_to_any_longer() -> None:
+    engine, turns = tiny_engine(), iter(["room", "room", "room", "salted", "room"])
+    with pytest.raises(RoomChanged, match="listen again"):
+        listen_and_salt(engine, lambda: next(turns), SYSTEM, QUESTIONS, rounds=1)
+    assert next(turns) == "room", "the probe that would have gone elsewhere was the last"
+    assert engine.cache.stats.stored_tokens == 0
+
+
+def test_who_listens_to_a_room_is_not_told_how_much_of_a_guess_is_in_its_cache() -> None:
+    def heard(*asked: str) -> tuple[list[str], list[tuple[int, int]]]:
+        engine, told, steps = tiny_engine(), list[str](), list[tuple[int, int]]()
+        for question in asked:
+            engine.prefill(prompt(question), namespace=ROOM)
+        watch = Watch(
+            on_step=lambda done, total: steps.append((done, total)),
+            tell=lambda part, what: told.append(what),
+        )
+        listen_and_salt(engine, lambda: ROOM, SYSTEM, QUESTIONS, 1, watch, seed=1)
+        return told, steps
+
+    nobody, somebody = heard(), heard(QUESTIONS[0])
+    assert nobody == somebody
+    assert nobody[1] == [] and len(nobody[0]) > 4 * len(QUESTIONS), "each chunk can be stopped"
+
+
 def test_a_room_where_nobody_asked_holds_nothing_of_any_guess() -> None:
     engine = tiny_engine()
-    made = listen_and_salt(engine, ROOM, SYSTEM, QUESTIONS, rounds=1)
+    made = listen_and_salt(engine, lambda: ROOM, SYSTEM, QUESTIONS, rounds=1)
     assert made.shared.asked == () and {p.reused for p in made.shared.probes} == {0}
     assert engine.cache.stats.namespaces == 0
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
 
 from prefix_engine.compare import common_prefix
-from prefix_engine.errors import EmptyPrompt, PromptTooLong
-from prefix_engine.lessons.growth import Growth, closest_pair, grow
+from prefix_engine.errors import EmptyPrompt, NoRoomNow, PromptTooLong
+from prefix_engine.lessons.growth import TURN_TOKENS, Growth, closest_pair, grow
 from prefix_engine.lessons.growth_verdict import (
     NOTHING_GOES,
     first_eviction,
@@ -22,7 +24,7 @@ from prefix_engine.lessons.growth_verdict import (
 from prefix_engine.lessons.held import PARTLY
 from prefix_engine.lessons.pieces import Piece, PieceState
 from prefix_engine.watch import Watch
-from tests.tiny_engine import BYTES_PER_TOKEN, tiny_engine
+from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOM = 1000
@@ -144,6 +146,39 @@ def test_the_engines_own_cache_is_left_alone() -> None:
     grow(engine, ["kept", "other"], 5)
     assert engine.cache.stats.stored_tokens == 4
     assert engine.cache.peek(engine.tokenizer.encode("kept!")) == 4
+
+
+def test_its_budget_is_lent_by_the_engines_own_cache_and_given_back() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=100))
+    engine.prefill("x" * 80)
+    lent: list[int] = []
+
+    def tell(part: float, what: str) -> None:
+        lent.append(engine.cache.stats.lent_tokens)
+        assert engine.cache.stats.stored_tokens + lent[-1] <= 100
+
+    grow(engine, ["abcd", "abxy"], 50, watch=Watch(tell=tell))
+    assert lent == [50, 50]
+    assert engine.cache.stats.lent_tokens == 0
+    with pytest.raises(NoRoomNow, match="room for 51 tokens"):
+        grow(engine, ["abcd"], 51)
+
+
+def test_short_requests_take_one_turn_together_and_long_ones_their_own() -> None:
+    def turns_of(*texts: str) -> int:
+        taken = 0
+
+        @contextmanager
+        def turn() -> Iterator[None]:
+            nonlocal taken
+            taken += 1
+            yield
+
+        grow(tiny_engine(), texts, ROOM, watch=Watch(turn=turn))
+        return taken
+
+    assert turns_of(*(letter * 12 for letter in "abcdefgh")) == 1
+    assert turns_of("a" * TURN_TOKENS, "b", "c" * TURN_TOKENS, "d") == 3
 
 
 def test_bad_requests_are_named_before_anything_is_computed() -> None:

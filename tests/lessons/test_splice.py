@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,15 @@ from torch import Tensor
 
 from prefix_engine.compare import compare
 from prefix_engine.engine import Engine
+from prefix_engine.errors import PromptTooLong
+from prefix_engine.lessons import why_it_stops
 from prefix_engine.lessons.splice import REPLY_TOKENS, Splice, SpliceSearch, pick_two, splice_range
 from prefix_engine.lessons.why_it_stops import WhyItStopsRuns, find_out
 from prefix_engine.measured import from_json
 from prefix_engine.model.base import KVShape, Model, OnChunk, Slab
 from prefix_engine.model.places import SMOLLM2
 from prefix_engine.tokenizer import VocabularyTokenizer
+from prefix_engine.watch import Watch
 from tests.tiny_engine import INFO, VOCABULARY_SIZE, RowByRow, tiny_engine, tiny_model
 from ui.lessons.pair import preset_pairs
 
@@ -80,6 +84,27 @@ def test_own_kv_is_kept_up_to_the_last_difference_and_as_taken_behind_it() -> No
 )
 def test_only_positions_that_line_up_are_taken(a: str, b: str, expected: range | None) -> None:
     assert splice_range([*a.encode()], [*b.encode()]) == expected
+
+
+def test_all_is_done_in_one_turn_and_a_stop_anywhere_ends_it() -> None:
+    engine, heard = tiny_engine(), list[str]()
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        heard.append("turn")
+        yield
+        heard.append("over")
+
+    find_out(engine, A, B, Watch(turn, tell=lambda part, what: heard.append("told")))
+    assert heard == ["told", "turn", "told", "told", "over"]
+
+
+def test_prompts_whose_kv_would_be_too_much_at_once_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(why_it_stops, "MOST_TOKENS", 20)
+    with pytest.raises(PromptTooLong, match=r"B has 21 tokens; the limit is 20"):
+        find_out(tiny_engine(), A, "x" * 21)
 
 
 def test_where_nothing_lines_up_there_is_no_splice() -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from threading import Barrier
 from types import SimpleNamespace
 from typing import cast
 
@@ -13,7 +15,7 @@ from prefix_engine.cache import DEFAULT_NAMESPACE, Insert, Lease, NullCache, Rad
 from prefix_engine.cache.base import TakeKV
 from prefix_engine.cache.null import EmptyLease
 from prefix_engine.engine import Engine, Prefill
-from prefix_engine.errors import EmptyPrompt, PromptTooLong
+from prefix_engine.errors import EmptyPrompt, PromptTooLong, TooManyTrials
 from prefix_engine.lessons.served import (
     Served,
     ServedTrial,
@@ -25,6 +27,7 @@ from prefix_engine.lessons.served import (
 from prefix_engine.lessons.stream import Asked, _Pair, _served_trial, serve
 from prefix_engine.stopwatch import Timing
 from prefix_engine.trials import NoRoomNow, WrongReuse
+from prefix_engine.turns import ComputeSlot
 from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
 from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
@@ -138,16 +141,62 @@ def test_eviction_may_take_reuse_away_and_is_recorded() -> None:
     assert "100 tokens were evicted" in reuse_sentence(stream)
 
 
-def test_where_others_need_the_room_nothing_is_told_of_reuse() -> None:
+def test_what_others_drive_out_between_two_turns_is_stored_again() -> None:
     engine = tiny_engine(tiny_cache(budget_tokens=60))
-    others = iter("abcdefghijklmnopqrstuvwxyz")
+    others = iter(range(1000))
 
     @contextmanager
     def turn() -> Iterator[None]:
-        engine.prefill(next(others) * 50, namespace="another visitor's")
+        engine.prefill(f"{next(others):050}", namespace="another visitor's")
         yield
 
-    with pytest.raises(NoRoomNow, match="run it again"):
+    stream = serve(engine, REQUESTS, rounds=2, watch=Watch(turn=turn))
+    assert [one.reused for one in stream.requests] == [*SHARES[:3], SHARES[3] - 1]
+    assert stream.evicted_tokens == 0, "by these requests themselves"
+
+
+def test_what_a_stream_drives_out_itself_is_not_stored_again_for_others_sake() -> None:
+    engine, others = tiny_engine(tiny_cache(budget_tokens=60)), iter(range(1000))
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        engine.prefill(f"{next(others):050}", namespace="another visitor's")
+        yield
+
+    a, b = Asked("a", "a" * 50), Asked("b", "b" * 50)
+    stream = serve(engine, [a, b, a], rounds=1, watch=Watch(turn=turn))
+    assert [one.reused for one in stream.requests] == [0, 0, 0]
+    assert stream.evicted_tokens == 100
+
+
+def test_a_whole_class_gets_its_figures_from_one_small_cache() -> None:
+    engine, slot = tiny_engine(tiny_cache(budget_tokens=80)), ComputeSlot(back_s=0.0)
+    together = Barrier(6)
+
+    def visit(number: int) -> list[int]:
+        together.wait()
+        with closing(slot.visit(f"visitor {number}")) as turns:
+            stream = serve(engine, REQUESTS, 2, Watch(turns.turn))
+        return [one.reused for one in stream.requests]
+
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(visit, range(6)))
+    assert found == [[*SHARES[:3], SHARES[3] - 1]] * 6
+    assert engine.cache.stats.evicted_tokens > 0, "they did take each other's room"
+
+
+def test_where_others_leave_no_room_the_stream_ends_and_says_so() -> None:
+    engine = tiny_engine(tiny_cache(budget_tokens=60))
+    turns, pins = iter(range(100)), ExitStack()
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        if next(turns) == 4:  # the first of the second request
+            ids = engine.prefill("x" * 50, namespace="another visitor's").ids
+            pins.enter_context(engine.cache.pin(ids, "another visitor's"))
+        yield
+
+    with pins, pytest.raises(NoRoomNow, match="run it again"):
         serve(engine, REQUESTS, rounds=1, watch=Watch(turn=turn))
 
 
@@ -235,9 +284,10 @@ def test_a_bad_request_is_refused_by_its_name_before_anything_is_computed(
     assert turns == []
 
 
-def test_at_least_one_round(engine: Engine) -> None:
-    with pytest.raises(ValueError, match="at least 1 round"):
-        serve(engine, REQUESTS, rounds=0)
+@pytest.mark.parametrize("rounds", [0, 51])
+def test_rounds_have_the_limit_of_trials(engine: Engine, rounds: int) -> None:
+    with pytest.raises(TooManyTrials, match="ask for 1 to 50"):
+        serve(engine, REQUESTS, rounds)
 
 
 # ---- the figures

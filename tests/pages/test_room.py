@@ -341,18 +341,18 @@ def test_figures_are_drawn_once_for_all_who_look_on(
 
     for name in ("tally_chart", "times_chart", "tree_chart"):
         monkeypatch.setattr(board, name, counted(name))
-    room.ask(engine, "ann", "Why?")
+    room.ask("ann", "Why?")
     room.reveal(room.host_key)
     for app in [visit(room=room.code) for _ in range(3)] + [host_of(room)]:
         app.run()
     assert sorted(drawn) == ["tally_chart", "times_chart", "tree_chart"]
-    room.ask(engine, "ann", "How?")
+    room.ask("ann", "How?")
     host_of(room)
     assert len(drawn) == 6
 
 
 def made(number: int, reused: int, ttft_s: float, disturbed: bool = False) -> RoomRequest:
-    return RoomRequest(number, "Why?", None, 100, reused, ttft_s, 1.0, False, True, disturbed)
+    return RoomRequest(number, "Why?", None, 100, reused, 99, ttft_s, 1.0, False, True, disturbed)
 
 
 @pytest.mark.parametrize(
@@ -391,9 +391,10 @@ def test_disturbed_requests_are_drawn_apart() -> None:
     assert chart.figure.layout.xaxis.dtick == 1  # no half requests
 
 
-def test_it_is_told_what_a_full_cache_did_not_store(room: Room) -> None:
+def test_it_is_told_what_a_full_cache_did_not_store() -> None:
     full = tiny_engine(tiny_cache(budget_tokens=4))
-    room.ask(full, "ann", "Why?")
+    room = server().rooms.open("Answer briefly.", full, "the host")
+    room.ask("ann", "Why?")
     assert "1 request was not stored: the cache is full." in words(visit(room=room.code))
-    room.ask(full, "ann", "Why?")
+    room.ask("ann", "Why?")
     assert "2 requests were not stored: the cache is full." in words(visit(room=room.code))

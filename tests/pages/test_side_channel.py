@@ -149,7 +149,7 @@ def test_in_a_room_the_whole_guess_is_found_there_and_not_with_a_salt(
 ) -> None:
     serve(monkeypatch, engine)
     room = revealed_room(engine)
-    room.ask(engine, "a member", ASKED)
+    room.ask("a member", ASKED)
     before = engine.cache.stats.stored_tokens
     app = revealed(room)
     assert HOW_TO not in words(app)
@@ -169,7 +169,7 @@ def test_a_member_is_told_whether_it_was_asked_and_not_how_much_was_found(
 ) -> None:
     serve(monkeypatch, engine)
     room = revealed_room(engine)
-    room.ask(engine, "a member", ASKED)
+    room.ask("a member", ASKED)
     app = listen(revealed(room), NEVER, ASKED)
     table = app.table[-2].value
     assert list(table["asked"]) == ["no", "yes"]
@@ -181,7 +181,7 @@ def test_in_a_room_with_a_salt_nothing_is_heard_of_others(
 ) -> None:
     serve(monkeypatch, engine)
     room = revealed_room(engine)
-    room.ask(engine, "a member", ASKED)
+    room.ask("a member", ASKED)
     room.salt(room.host_key, True)
     app = revealed(room)
     assert "The host has salted this room" in words(app)

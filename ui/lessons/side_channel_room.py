@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from prefix_engine.lessons.heard import SideChannel
-from prefix_engine.room import NoRoom, Room
+from prefix_engine.room import COVERED, MAX_QUESTION_CHARACTERS, NoRoom, Room
 from ui.chapter import Found, keep, kept, measure, run_button, show_provenance
 from ui.lessons.side_channel import ROUNDS
 from ui.progress import visitor
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 
 GUESSES = 3
 FEWEST_GUESSES = 2
-MAX_QUESTION_CHARACTERS = 1000
-COVERED = (
-    "What you hear would tell what the class is still to predict: you can listen as soon as the "
-    "host has revealed what was reused."
-)
 SALTED = "The host has salted this room, so you listen in your own namespace: nothing can be heard."
 
 ShowHalves = Callable[[SideChannel], None]
@@ -62,13 +58,14 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
     elif asked and ready is not None:
         from prefix_engine.lessons.eavesdrop import listen_and_salt
 
+        listen = partial(room.listen, visitor())
+        rounds = min(ROUNDS, ready.max_trials)
         keep(
             name,
             measure(
-                lambda watch: listen_and_salt(
-                    ready, room.namespace_of(visitor()), room.system, guesses, ROUNDS, watch
-                ),
+                lambda watch: listen_and_salt(ready, listen, room.system, guesses, rounds, watch),
                 ready,
+                check=listen,
             ),
         )
         st.rerun()
@@ -82,9 +79,16 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
         say(f"question {number}: {question}", key=f"guess-{number}")
     show_halves(heard)
     st.caption(
-        "“Asked” means here: the cache held your whole guess, but for the last token. Who asked "
-        "it, and what else was asked, you are not told."
+        f"“Asked” means here: the cache held your whole guess, {_but_for(ready)}. Who asked it, "
+        "and what else was asked, you are not told."
     )
+
+
+def _but_for(engine: Engine | None) -> str:
+    block = 1 if engine is None else engine.cache.block_size
+    if block == 1:
+        return "but for the last token"
+    return f"but for its end, which fills no block of {block} tokens and may be another's"
 
 
 def _guesses() -> tuple[str, ...]:

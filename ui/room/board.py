@@ -58,8 +58,10 @@ def show_board(
             show(_times(*at, board), "times")
     if board.revealed and take_tree is not None:
         st.header("What the cache keeps of this room")
-        st.caption("Green pieces are shared by several prompts; blue ones end a prompt.")
-        show(_tree(*at, take_tree), "tree")
+        st.caption("Green pieces belong to several different prompts, blue ones to one.")
+        tree = tuple(take_tree())
+        # it may change without the board: others may need the room
+        show(_tree(board.code, hash(tree), page_theme(), tree), "tree")
     if board.prompts_shown or is_host:
         _show_questions(board, is_host)
 
@@ -172,8 +174,8 @@ def _times(code: str, version: int, theme: Theme, _board: Board) -> Chart:
 
 
 @st.cache_resource(max_entries=KEPT, show_spinner=False)
-def _tree(code: str, version: int, theme: Theme, _take: TakeTree) -> Chart:
-    return tree_chart(_take(), theme)
+def _tree(code: str, look: int, theme: Theme, _tree: Sequence[Branch]) -> Chart:
+    return tree_chart(_tree, theme)
 
 
 def _show_questions(board: Board, is_host: bool) -> None:

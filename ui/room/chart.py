@@ -93,16 +93,17 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
 def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
     """The room's tree from left to right; a piece is as high as what hangs on it, in tokens."""
     number = {one.id: at for at, one in enumerate(tree, 1)}
+    parents = {one.parent for one in tree}
     figure = go.Figure(
         go.Icicle(
             ids=["root", *(str(one.id) for one in tree)],
             parents=["", *("root" if one.parent is None else str(one.parent) for one in tree)],
             labels=["prompts begin", *(tokens(one.tokens) for one in tree)],
-            values=[0, *(0 if one.children else 1 for one in tree)],
+            values=[0, *(0 if one.id in parents else 1 for one in tree)],
             marker={
                 "colors": [
                     GROUND[theme],
-                    *((REUSED if one.children else NEW).shade(theme).tint for one in tree),
+                    *((REUSED if one.ends > 1 else NEW).shade(theme).tint for one in tree),
                 ],
                 "line": {"width": 2, "color": GROUND[theme]},
             },
@@ -118,9 +119,9 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
         # of very many pieces each is too low for words
         uniformtext={"minsize": 10, "mode": "hide"},
     )
-    shared = sum(one.tokens for one in tree if one.children)
-    own = sum(one.tokens for one in tree if not one.children)
-    ends = sum(1 for one in tree if not one.children)
+    shared = sum(one.tokens for one in tree if one.ends > 1)
+    own = sum(one.tokens for one in tree if one.ends == 1)
+    ends = sum(one.ends for one in tree if one.parent is None)
     table = pd.DataFrame(
         {
             "tokens": [one.tokens for one in tree],
@@ -128,13 +129,13 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
                 "the beginning" if one.parent is None else f"piece {number[one.parent]}"
                 for one in tree
             ],
-            "pieces that follow": [one.children for one in tree],
+            "different prompts": [one.ends for one in tree],
         },
         index=pd.Index([f"piece {at}" for at in number.values()], name="piece"),
     )
     alt = (
         f"The tree in the cache: {tokens(shared)} in pieces that several prompts share, "
-        f"{tokens(own)} at the ends of {ends} prompts."
+        f"{tokens(own)} that only one has, of {ends} different ones."
     )
     return Chart(figure, alt, table)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from prefix_engine.board import PREDICTIONS, RoomRequest
 from prefix_engine.errors import PrefixEngineError
-from prefix_engine.room import Room
+from prefix_engine.room import MAX_QUESTION_CHARACTERS, Room
 from ui.chapter import run_button
 from ui.progress import Progress, visitor
 from ui.room.board import look_again, show_board, show_system
@@ -18,11 +17,8 @@ from ui.server import ready_engine, server
 from ui.text import complain, say
 from ui.wording import milliseconds, tokens
 
-if TYPE_CHECKING:
-    from prefix_engine.engine import Engine
-
 EVERY_S = 10.0
-MAX_QUESTION_CHARACTERS = 1000
+ANSWERED = "answered"
 
 
 def show_member(room: Room) -> None:
@@ -32,8 +28,11 @@ def show_member(room: Room) -> None:
     st.caption(f"You are in room {room.code}.")
     show_system(room)
     question = ask_for_question()
-    if st.session_state.pop("has-asked", False):
-        st.session_state["prediction"] = None  # the next request wants a prediction of its own
+    own = room.last_of(visitor())
+    answered = own and (room.code, own.number)
+    if answered and answered != st.session_state.get(ANSWERED):
+        # the next request wants a prediction of its own
+        st.session_state["prediction"], st.session_state[ANSWERED] = None, answered
     prediction = st.radio(
         "**Predict.** How much of your request will be found in the cache?",
         PREDICTIONS,
@@ -43,12 +42,11 @@ def show_member(room: Room) -> None:
     )
     engine = ready_engine()
     # not disabled until both are there: the click that ends the typing would be lost
-    if run_button(engine, "Ask") and engine is not None:
+    if run_button(engine, "Ask"):
         if question.strip() and prediction:
-            _ask(room, engine, question, prediction)
+            _ask(room, question, prediction)
         else:
             complain("Type a question and predict; then you can ask.")
-    own: RoomRequest | None = st.session_state.get(f"asked-{room.code}")
     if own is not None:
         say(_own_result(own, room.board.revealed), key="own")
     show_board(board)
@@ -67,15 +65,13 @@ def ask_for_question() -> str:
     )
 
 
-def _ask(room: Room, engine: Engine, question: str, prediction: str | None) -> None:
+def _ask(room: Room, question: str, prediction: str) -> None:
     try:
         with closing(Progress(server().slot, "Asking", turns=1, check=room.check_open)) as progress:
-            asked = room.ask(engine, visitor(), question, prediction, progress.watch())
+            room.ask(visitor(), question, prediction, progress.watch())
     except PrefixEngineError as error:
         complain(str(error))
     else:
-        st.session_state[f"asked-{room.code}"] = asked
-        st.session_state["has-asked"] = True
         st.rerun()
 
 
