@@ -22,8 +22,9 @@ LIMITS = (
     "Every request is measured once, one after the other on one machine: single times, not "
     "medians. For a fair comparison of the same prompt, use Two prompts.",
     "The first request is slow for a second reason if the server has only just started.",
-    "The KV of a room stays in memory until it is evicted or the room ends. An engine with many "
-    "more users than room for their KV forgets sooner.",
+    "What other visitors' runs drive out of the cache is computed and stored again before this "
+    "room's next request, outside its time. A server with more users than room for their KV "
+    "forgets, and computes anew.",
 )
 
 

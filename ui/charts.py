@@ -13,7 +13,6 @@ from prefix_engine.speed import Arm, Trial
 from ui.palette import ARM_COLOUR, INK, STAGE_COLOUR, Theme
 from ui.wording import milliseconds
 
-FONT_SIZE = 14
 STAGES = ("tokenize", "lookup", "load", "prefill", "pick", "other")
 
 
@@ -111,7 +110,7 @@ def legend(theme: Theme) -> dict[str, object]:
     }
 
 
-def text_font(theme: Theme, size: int = FONT_SIZE) -> dict[str, object]:
+def text_font(theme: Theme, size: int = 14) -> dict[str, object]:
     """Said for each axis: Streamlit's chart theme sets its own, fainter, where nothing is said.
 
     Where the page turns light or dark without a new run, `ui.text.page_style` recolours all text
@@ -121,12 +120,12 @@ def text_font(theme: Theme, size: int = FONT_SIZE) -> dict[str, object]:
 
 
 def enlarged(chart: Chart, size: int = 20) -> Chart:
-    """The same with larger text, and higher by as much: to be read from the back row."""
+    """The same with larger text: to be read from the back row."""
     figure, font = go.Figure(chart.figure), {"size": size}
     figure.update_xaxes(tickfont=font, title_font=font)
     figure.update_yaxes(tickfont=font, title_font=font)
     figure.update_traces(textfont=font)
-    figure.update_layout(legend_font=font, height=figure.layout.height * size / FONT_SIZE)
+    figure.update_layout(legend_font=font)
     return replace(chart, figure=figure)
 
 

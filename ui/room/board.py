@@ -33,11 +33,11 @@ def show_board(
     """What this visitor may see of the room now; with `take_tree`, its tree once revealed. Large
     for the projector: larger text in the charts, which stand side by side."""
     say(headline(board), "headline", key="board")
-    askers, requests, rate, saved = st.columns(4)
-    askers.metric("who asked", board.askers, help="Who reloads the page counts again.")
-    requests.metric("requests", len(board.requests))
-    rate.metric("hit rate", _hidden_until(board, _percent(board.hit_rate)))
-    saved.metric("tokens saved", _hidden_until(board, f"{board.tokens_saved:,}"))
+    with st.container(horizontal=True, gap="large", key="board-figures"):
+        st.metric("who asked", board.askers, help="Who reloads the page counts again.")
+        st.metric("requests", len(board.requests))
+        st.metric("hit rate", _hidden_until(board, _percent(board.hit_rate)))
+        st.metric("tokens saved", _hidden_until(board, f"{board.tokens_saved:,}"))
     if board.not_stored:
         st.caption(_not_stored_in_words(board))
     if not board.requests:

@@ -26,15 +26,14 @@ def show_screen(code: str) -> None:
             return
         board = room.board
         keep_seen(board)
-        words, picture = st.columns([4, 1], vertical_alignment="center")
-        with words:
-            st.title(f"Room {room.code}")
-            st.markdown("Join with the QR code, or here:")
-            st.code(join_link(room), language=None, wrap_lines=True)
-        with picture:
+        how_to_join, what_happens = st.columns([1, 3], gap="large")
+        with how_to_join:
+            st.title(room.code)
             show_qr_code(join_link(room), "The link to join as a QR code")
-        show_board(board, take_tree=tree_of(room), is_large=True)
-        show_status(server())
+            st.code(join_link(room), language=None, wrap_lines=True)
+            show_status(server())
+        with what_happens:
+            show_board(board, take_tree=tree_of(room), is_large=True)
         look_again(room, board.version, EVERY_S)
 
 
