@@ -1,11 +1,13 @@
-"""A class at one server: `python -m benchmarks.load --sessions 100`, `--press 30`, `--ask 30`.
+"""A class at one server: `python -m benchmarks.load --sessions 100`, `--press 30`, `--ask 30`,
+`--stream 6`.
 
 Starts a server of the app on a free port of this machine and waits until its model is loaded. Then
 so many sessions open the page at once, each over a websocket as a browser does. With `--press`, so
 many of them press Run within ten seconds, on a preset, and wait for their own figures; with
-`--ask`, so many join a room that a host has opened, and ask within ten seconds. Prints how long it
-took, what went wrong and how much memory the server had; exits 1 if any session erred, was served
-out of order, or if the memory went over the limit, which ends the server.
+`--ask`, so many join a room that a host has opened, and ask within ten seconds; with `--stream`, so
+many serve a workload on the page "Where it pays", whose KV all together has no room in the cache.
+Prints how long it took, what went wrong and how much memory the server had; exits 1 if any session
+erred, was served out of order, or if the memory went over the limit, which ends the server.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ from websockets.exceptions import WebSocketException
 from benchmarks.common.memory_limit import memory_limit
 from benchmarks.common.room_load import ask, member, opened_room
 from benchmarks.common.serving import Served, serve
-from benchmarks.common.session import finished, painted, shows, visit
+from benchmarks.common.session import PageError, finished, painted, shows, visit
 
 T = TypeVar("T")
 
 RUN = "Run"
+STREAMS, RUN_STREAM = "where_it_pays", "Run it here"
 FIRST_ROUND = "Round 1: "
 MEASURED = "Measured here on"
 PRESS_WITHIN_S = 10.0
@@ -88,6 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wrong += more
             print(f"{len(answers_s)} members of a room asked within {PRESS_WITHIN_S:g} s, s")
             _tell("answered", answers_s)
+            _tell_memory(served)
+        if options.stream:
+            served_s, more = asyncio.run(serve_streams(served.port, options))
+            wrong += more
+            print(f"{len(served_s)} sessions served a workload at once, s: median, worst")
+            _tell("all figures", served_s)
         if served.process.poll() is not None:
             wrong.append("the server was killed: its memory went over the limit")
         else:
@@ -155,6 +164,26 @@ async def ask_in_a_room(port: int, options: argparse.Namespace) -> tuple[list[fl
         return await _all(join_and_ask(code, number) for number in range(options.ask))
 
 
+async def serve_streams(port: int, options: argparse.Namespace) -> tuple[list[float], list[str]]:
+    """Open the page of the workloads, then serve one, all at the same time; the seconds that took.
+    A page that has no result then says why."""
+    everybody = asyncio.Barrier(options.stream)
+
+    async def stream() -> float:
+        async with asyncio.timeout(options.patience), visit(port, page_name=STREAMS) as session:
+            await session.run()
+            await session.until(finished)
+            await everybody.wait()
+            began = time.monotonic()
+            await session.run(RUN_STREAM)
+            ended = await session.until(finished)
+            if not session.shown(MEASURED):
+                raise PageError(f"no figures: {session.complaint}")
+            return ended - began
+
+    return await _all(stream() for _ in range(options.stream))
+
+
 def out_of_order(presses: Sequence[Press]) -> int:
     """How many were served before somebody who had pressed clearly earlier."""
     return sum(
@@ -209,6 +238,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--sessions", type=int, default=100, help="how many open the page at once (100)")
     add("--press", type=int, default=0, help=f"how many of them press {RUN} (0)")
     add("--ask", type=int, default=0, help="how many join a room and ask there (0)")
+    add("--stream", type=int, default=0, help="how many serve a workload (0)")
     add("--preset", default="timestamp", help="the preset that is run (timestamp)")
     add("--trials", type=int, default=1, help="trials an arm (1)")
     add("--reply", type=int, default=0, help="tokens of a reply (0)")

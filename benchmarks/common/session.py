@@ -84,6 +84,18 @@ class Session:
             if met(message):
                 return time.monotonic()
 
+    def shown(self, text: str) -> bool:
+        """Whether that text stands anywhere on the page, as it came in since it was run last."""
+        return any(text in str(one) for one in self._elements.values())
+
+    @property
+    def complaint(self) -> str:
+        """The last plain text on the page: where something went wrong, what."""
+        texts = [
+            one.text.body for one in self._elements.values() if one.WhichOneof("type") == "text"
+        ]
+        return texts[-1] if texts else ""
+
     def can_press(self, button: str) -> bool:
         """Whether there is such a button and it is enabled."""
         return any(one.label == button and not one.disabled for one in self._buttons())
