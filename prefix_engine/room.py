@@ -136,12 +136,9 @@ class Room:
         raises, `NoRoomNow` where other visitors leave no room for what this room has stored, and
         what the watch's `turn` and `tell` raise.
         """
-        watch, engine, prompt = (
-            without_figures(watch or Watch()),
-            self._engine,
-            self.prompt(question),
-        )
         _check_length(question)
+        watch = without_figures(watch or Watch())
+        engine, prompt = self._engine, self.prompt(question)
         self._sweep()
         self._count(visitor)
         try:

@@ -220,6 +220,10 @@ def test_the_engine_keeps_the_limits_that_the_operator_sets(
     assert engine.cache.stats.stored_tokens == 40
     with pytest.raises(TooManyTrials, match="ask for 1 to 3"):
         run(engine, A, B, 4)
+    together = engine_with(monkeypatch, Settings(kv_budget_bytes=60 * KV_BYTES))
+    for number in range(3):
+        together.prefill(f"{number}" * 40, namespace=f"of visitor {number}")
+    assert together.cache.stats.held_bytes == 40 * KV_BYTES
 
 
 @pytest.mark.parametrize("trials", [0, -1, 51])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.serving import LOAD_MS, RUN_MS
 
@@ -22,3 +22,16 @@ def test_a_run_can_be_stopped_and_loses_nothing(page: Page, app: str, address: s
     expect(stop).to_have_count(0, timeout=RUN_MS)
     expect(page.get_by_text("Measured here on")).to_have_count(0)
     expect(page.get_by_text("A recorded run waits")).to_be_visible()
+
+
+def test_who_closes_the_page_leaves_the_machine_to_the_next(
+    page: Page, browser: Browser, app: str
+) -> None:
+    gone = browser.new_page()
+    gone.goto(f"{app}/?preset=long-system&trials=20&reply=0")
+    gone.get_by_role("button", name=re.compile("^Run")).click(timeout=LOAD_MS)
+    expect(gone.get_by_role("button", name="Stop", exact=True)).to_be_visible(timeout=RUN_MS)
+    gone.close()
+    page.goto(f"{app}/?preset=repeat&trials=1&reply=0")
+    page.get_by_role("button", name=re.compile("^Run")).click(timeout=LOAD_MS)
+    expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)

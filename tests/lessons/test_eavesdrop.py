@@ -15,6 +15,8 @@ from prefix_engine.lessons.eavesdrop import (
     listen_and_salt,
     open_and_close,
 )
+from prefix_engine.lessons.heard import SideChannel
+from prefix_engine.stopwatch import Stopwatch
 from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.trials import NoRoomNow, WrongReuse
 from prefix_engine.unloaded import UnloadedShares
@@ -201,6 +203,40 @@ def test_a_room_where_nobody_asked_holds_nothing_of_any_guess() -> None:
     made = listen_and_salt(engine, lambda: ROOM, SYSTEM, QUESTIONS, rounds=1)
     assert made.shared.asked == () and {p.reused for p in made.shared.probes} == {0}
     assert engine.cache.stats.namespaces == 0
+
+
+def test_the_time_of_waiting_is_in_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def tick() -> float:
+        now[0] += 2**-10
+        return now[0]
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        now[0] += 100.0
+        yield
+        now[0] += 5000.0
+
+    monkeypatch.setattr("prefix_engine.engine.Stopwatch", lambda: Stopwatch(tick, lambda: 0.0))
+    monkeypatch.setattr("time.perf_counter", tick)
+    made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, False, 2, Watch(turn))
+    assert all(0 < probe.ttft_s < 1 for probe in made.probes)
+
+
+def test_two_who_listen_at_the_same_time_hear_nothing_of_each_other() -> None:
+    engine, other = tiny_engine(), list[SideChannel]()
+
+    def listen_too(part: float, what: str) -> None:
+        if part > 0.3 and not other:
+            other.append(open_and_close(engine, SYSTEM, QUESTIONS, 1, seed=1))
+
+    mine = open_and_close(engine, SYSTEM, QUESTIONS, 2, Watch(tell=listen_too), seed=0)
+    assert mine.shared.secret != other[0].shared.secret
+    for made in mine, *other:
+        whole = {p.question for p in made.shared.probes if p.reused == p.tokens - 1}
+        assert whole == {made.shared.secret}
+        assert not any(p.reused == p.tokens - 1 for p in made.salted.probes)
 
 
 def test_both_halves_listen_for_the_same_secret_in_namespaces_apart() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from ui.server import Loading, Server
+from prefix_engine.engine import Engine, Request
+from ui.server import Loading, Server, server
 
 TIMEOUT_S = 90
 LOADING = Loading("Converting", 0.5)
@@ -19,10 +23,9 @@ def open_page(
 ) -> AppTest:
     """The page as it is when `status` is what the server has come to."""
 
-    def load(server: Server) -> None:
-        server.status = status
-
-    monkeypatch.setattr(Server, "_load", load)
+    monkeypatch.setattr(Server, "_load", lambda server: None)
+    st.cache_resource.clear()
+    server().status = status
     app = AppTest.from_file(page, default_timeout=TIMEOUT_S)
     for name, value in query.items():
         app.query_params[name] = value
@@ -39,3 +42,18 @@ def words(app: AppTest) -> str:
 
 def button(app: AppTest, label: str) -> Any:
     return next(one for one in app.button if one.label == label)
+
+
+def watch_slot(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Fills with whether the server's slot was held, at each request that is computed from now."""
+    held: list[bool] = []
+    compute = Engine.request
+
+    @contextmanager
+    def request(self: Engine, *args: Any, **kwargs: Any) -> Iterator[Request]:
+        held.append(server().slot._holder is not None)
+        with compute(self, *args, **kwargs) as made:
+            yield made
+
+    monkeypatch.setattr(Engine, "request", request)
+    return held

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,10 +15,13 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+import ui.room.host
+import ui.room.screen
 from prefix_engine.board import EVERYTHING, NOTHING, Board, RoomRequest
 from prefix_engine.engine import Engine
-from prefix_engine.room import UNJOINED_S, Room
+from prefix_engine.room import ENDED, UNJOINED_S, Room
 from prefix_engine.unloaded import UnloadedShares
+from tests.pages.app import watch_slot
 from tests.tiny_engine import tiny_cache, tiny_engine
 from ui.charts import Chart
 from ui.room import board
@@ -29,6 +34,7 @@ TIMEOUT_S = 60
 REVEAL = "Reveal what was reused, and the times"
 SHOW = "Show the questions to everybody"
 QUESTION = "Is <b>it</b> **open**?"
+BUSY = "The cold requests got little of the processors: these times say little."
 
 
 @pytest.fixture(autouse=True)
@@ -127,8 +133,11 @@ def test_predictions_are_tallied_and_figures_hidden_until_the_reveal(room: Room)
     ask(member, "Open today?", NOTHING)
     other = ask(visit(room=room.code), "Open today?", EVERYTHING)
     assert "number 2. What it reused is revealed by the host" in words(other)
+    switch(host, SHOW)
     for app in host.run(), member.run():
         assert "tokens saved: ?" in words(app) and "hit rate: ?" in words(app)
+        questions = app.dataframe[0].value
+        assert set(questions["reused"]) == set(questions["TTFT"]) == {"?"}
         assert "2 requests. What was reused is revealed by the host." in words(app)
         assert charts(app) == 1, "the tally"
         assert "right" not in words(app)
@@ -136,6 +145,8 @@ def test_predictions_are_tallied_and_figures_hidden_until_the_reveal(room: Room)
     reused = room.board.requests[1].reused
     assert f"{reused:,} of {reused + 1:,} tokens reused" in words(other.run())
     assert f"tokens saved: {reused:,}" in words(member.run())
+    asked = sum(request.tokens for request in room.board.requests)
+    assert f"hit rate: {reused / asked:.1%}" in words(member)
     assert (charts(host), charts(member)) == (3, 2), "the tree is the host's"
 
 
@@ -150,6 +161,50 @@ def test_a_member_never_gets_the_key(room: Room) -> None:
     assert room.host_key not in words(member)
     kept = member.session_state[PASS]
     assert kept == RoomPass(room.code, None)
+
+
+def test_the_qr_code_is_the_link_to_join(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    for module in (ui.room.host, ui.room.screen):
+        monkeypatch.setattr(module, "show_qr_code", lambda link, alt: shown.append(link))
+    host_of(room)
+    visit(room=room.code, view="screen")
+    assert len(shown) == 2
+    for link in shown:
+        assert dict(parse_qsl(urlsplit(link).query)) == {"room": room.code}
+
+
+def test_a_question_is_computed_in_a_turn(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = watch_slot(monkeypatch)
+    ask(visit(room=room.code), QUESTION, NOTHING)
+    assert held == [True]
+
+
+def test_who_waits_in_a_room_that_ends_is_told_and_computes_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_open, slot = room.check_open, server().slot
+
+    def end_while_somebody_waits() -> None:
+        if slot._waiting:
+            room.end(room.host_key)
+        check_open()
+
+    monkeypatch.setattr(room, "check_open", end_while_somebody_waits)
+    with closing(slot.visit("somebody else")) as visiting, visiting.turn():
+        member = ask(visit(room=room.code), QUESTION, NOTHING)
+        assert ENDED in words(member)
+    assert room.board.requests == ()
+
+
+def test_times_of_a_machine_that_was_busy_throughout_are_said_to_say_little(room: Room) -> None:
+    room.ask("ann", "Why?")
+    room.reveal(room.host_key)
+    busy = replace(room.board.requests[0], cpu_over_wall=0.1)
+    for requests, told in ((busy,), True), ((replace(busy, cpu_over_wall=99.0),), False):
+        room._note(requests=requests)
+        app = visit(room=room.code)
+        assert [one.value for one in app.warning] == [BUSY] * told
 
 
 def test_only_the_host_can_take_the_board_away(room: Room) -> None:
@@ -204,17 +259,19 @@ def test_what_a_tab_sends_before_it_heard_of_a_change_does_not_undo_it(room: Roo
     assert room.board.revealed and toggle(other, REVEAL)
 
 
-def test_a_room_is_opened_and_ended_at_the_door() -> None:
+def test_a_room_is_opened_and_ended_at_the_door(engine: Engine) -> None:
     app = visit()
     app.text_area[0].set_value("Be brief.")
     button(app, "Open").click().run()
     assert is_host(app)
     assert f"after {UNJOINED_S / 60:.0f} minutes" in words(app)
     room = server().rooms.find(app.query_params["room"])
-    visit(room=room.code)
+    ask(visit(room=room.code), QUESTION, NOTHING)
+    assert engine.cache.stats.stored_tokens > 0
     assert "Nobody has joined yet" not in words(app.run())
     button(app, "End it now").click().run()
     assert room.ended and "This room has ended." in words(app)
+    assert engine.cache.stats.stored_tokens == 0
     button(app, "Join or open another room").click().run()
     assert button(app, "Open") and app.session_state[PASS] is None
 
@@ -266,7 +323,7 @@ def test_the_projector_shows_the_board_and_no_controls_and_no_key(room: Room) ->
     query = dict(parse_qsl(urlsplit(link).query))
     assert query == {"room": room.code, "view": "screen"}
     screen = visit(**query)
-    assert screen.title[0].value == f"Room {room.code}"
+    assert screen.title[0].value == room.code
     assert not screen.toggle and not screen.button and not screen.get("download_button")
     assert room.host_key not in words(screen) and QUESTION not in words(screen)
     assert charts(screen) == 1

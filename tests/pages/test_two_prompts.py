@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from prefix_engine.loading import load_engine
 from prefix_engine.settings import Settings
-from tests.pages.app import LOADING, button, open_page, words
+from tests.pages.app import LOADING, button, open_page, watch_slot, words
 from ui.server import Failed
 from ui.wording import PROMISES, SHORT_PROMISES
 
@@ -51,8 +51,10 @@ def test_a_failure_says_what_to_do_and_can_be_tried_again(monkeypatch: pytest.Mo
 
 def test_a_run_shows_its_figures(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
     app = opened(monkeypatch, engine, trials="1", reply="2", preset="repeat")
+    held = watch_slot(monkeypatch)
     button(app, "Run").click().run()
     assert not app.exception
+    assert len(held) > 7 and all(held), "computed in turns"
     assert "B reuses 21 of 22 tokens" in words(app)
     assert "Too few runs to tell" in words(app)
     assert "Measured here on" in words(app)

@@ -8,6 +8,7 @@ import pytest
 
 from prefix_engine import loading
 from prefix_engine.errors import PrefixEngineError
+from tests.tiny_engine import tiny_engine
 from ui.server import Failed, Loading, Server
 
 
@@ -95,3 +96,16 @@ def test_the_operators_limit_on_who_waits_is_the_slots(
     server = Server()
     loader.end_one(server)
     assert server.slot.max_waiting == 7
+
+
+def test_what_is_in_use_of_an_ended_room_is_forgotten_the_next_time(loader: Loader) -> None:
+    loader.works = True
+    server, engine = Server(), tiny_engine()
+    loader.end_one(server)
+    server.status = engine
+    ids = engine.prefill("a question", namespace="room").ids
+    engine.prefill("another", namespace="elsewhere")
+    with engine.cache.pin(ids, "room"):
+        assert not server._forget("room")
+    assert server._forget("room")
+    assert engine.cache.stats.stored_tokens == len("another")
