@@ -147,12 +147,12 @@ def test_the_rooms_tree_has_one_trunk_and_an_end_for_each_question(
 def test_a_piece_that_only_one_prompt_goes_through_is_not_called_shared(
     engine: Engine, room: Room
 ) -> None:
-    for question in ("Why?", "Why?", "How?"):
+    for question in ("Why?", "Why?", "How is it?", "How was it?"):
         room.ask("ann", question)
     assert isinstance(engine.cache, RadixCache)
     tree = room.tree(engine.cache)
-    assert len(tree) == 4, "the trunk, How, and Why in two: its last token is computed again"
-    assert sorted(one.ends for one in tree) == [1, 1, 1, 2]
+    assert len(tree) == 6, "the trunk, How and two ends, Why in two: its last token came again"
+    assert sorted(one.ends for one in tree) == [1, 1, 1, 1, 2, 3]
 
 
 def test_what_strangers_drive_out_is_back_before_the_next_request() -> None:
