@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefix_engine.run import RunWatch, run
+from prefix_engine.speed import Trial
 from prefix_engine.turns import FIRST_SHARE, FURTHER_SHARE, ComputeSlot, QueueFull, Waiting
+from tests.tiny_engine import tiny_engine
 
 PATIENCE_S = 30.0
 """How long a test waits for another thread before it fails; it never has to wait that long."""
@@ -103,6 +106,40 @@ def test_everybodys_first_share_comes_before_anybodys_second_and_then_rounds_go_
     all_join(*visitors)
     first, further = FIRST_SHARE, FURTHER_SHARE
     assert "".join(served) == "a" * first + "b" * first + ("a" * further + "b" * further) * 2
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_everybodys_first_round_of_a_run_goes_before_anybodys_further_rounds() -> None:
+    """A turn is noted as the visitor and the round of its trial, or none: for A, for the proof. It
+    is noted while the slot is held, and the round is added when the run tells it."""
+    engine, slot, turns = tiny_engine(), slot_of(), list[tuple[str, list[int]]]()
+
+    class Runner(Visitor):
+        def _visit(self) -> None:
+            with closing(slot.visit(self._name, self._on_wait)) as visit:
+
+                @contextmanager
+                def turn() -> Iterator[None]:
+                    with visit.turn():
+                        self._rounds = list[int]()
+                        turns.append((self._name, self._rounds))
+                        yield
+
+                def on_trial(trial: Trial, of: int) -> None:
+                    self._rounds.append(trial.round)
+
+                watch = RunWatch(turn, on_trial=on_trial)
+                run(engine, "Weather in SF?", "Weather in NYC?", rounds=2, watch=watch)
+
+    runners = list[Runner]()
+    with held(slot):
+        for name in "abc":
+            runners.append(Runner(slot, [], name))
+            assert runners[-1].waits.wait(PATIENCE_S)
+    all_join(*runners)
+    first, further, proof = [[], [0], [0], [0], [1], [1], [1]], [[2], [2], [2]], [[]]
+    expected = [(name, one) for part in (first, further, proof) for name in "abc" for one in part]
+    assert turns == expected
 
 
 def test_a_newcomers_first_share_comes_before_the_next_share_of_who_is_at_it() -> None:
@@ -255,18 +292,6 @@ def test_a_clock_that_jumps_back_keeps_nobody_waiting() -> None:
         now[0] -= 500.0
         visitor.join()
     assert served == ["next"]
-
-
-def test_the_clock_of_the_day_has_no_part_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_clock() -> float:
-        raise AssertionError("the clock of the day was read")
-
-    monkeypatch.setattr("time.time", no_clock)
-    slot, served = slot_of(), list[str]()
-    with held(slot):
-        visitor = arrive(slot, served, "a")
-    visitor.join()
-    assert served == ["a"]
 
 
 # ---- what one hears

@@ -6,20 +6,26 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page
+from playwright.sync_api import ConsoleMessage, Error, Page
 
 ROOT = Path(__file__).parents[2]
 SHOW_MS = 60_000
 LOAD_MS = 120_000
 RUN_MS = 600_000
 """Bounds, not expectations: a machine that is shared may take many times as long as a quiet one."""
+POLL_S = 0.05
 
 AXE = ROOT / "build/npm/node_modules/axe-core/axe.min.js"
+LOOK_THROUGH = """async () => (await axe.run()).violations.map(
+  (one) => one.id + ': ' + one.nodes.map((node) => node.html).join(' | '))"""
+TRIES = 5
 
 
 @contextmanager
@@ -29,27 +35,29 @@ def serve(script: str) -> Iterator[str]:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     options = ["--server.headless=true", f"--server.port={port}", "--server.fileWatcherType=none"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", script, *options, "--server.address=localhost"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout
-    output = ""
-    for line in process.stdout:
-        output += line
-        if "URL:" in line:
-            break
-    else:
-        pytest.fail(f"Streamlit did not start:\n{output}")
-    try:
-        yield f"http://localhost:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+    command = [sys.executable, "-m", "streamlit", "run", script, *options]
+    with tempfile.NamedTemporaryFile(suffix=".log") as log:
+        process = subprocess.Popen(
+            [*command, "--server.address=localhost"],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_started(process, Path(log.name))
+            yield f"http://localhost:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait_until_started(process: subprocess.Popen[bytes], log: Path) -> None:
+    until_s = time.monotonic() + SHOW_MS / 1000
+    while "URL:" not in log.read_text("utf-8", errors="replace"):
+        if process.poll() is not None or time.monotonic() > until_s:
+            pytest.fail(f"Streamlit did not start:\n{log.read_text('utf-8', errors='replace')}")
+        time.sleep(POLL_S)
 
 
 def watch(page: Page) -> list[str]:
@@ -81,11 +89,14 @@ def violations(page: Page) -> list[str]:
     if not AXE.exists():
         pytest.skip("axe-core is not installed in build/npm")
     page.add_script_tag(path=AXE)
-    found: list[str] = page.evaluate(
-        "async () => (await axe.run()).violations.map("
-        "  (one) => one.id + ': ' + one.nodes.map((node) => node.html).join(' | '))"
-    )
-    return found
+    for _ in range(TRIES):
+        try:
+            found: list[str] = page.evaluate(LOOK_THROUGH)
+        except Error as error:  # it breaks off where the page is drawn anew under it
+            broke_off = error
+        else:
+            return found
+    raise broke_off
 
 
 def check_looks(page: Page, widths: tuple[int, ...] = (390, 1920)) -> None:

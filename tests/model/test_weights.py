@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+import psutil
 import pytest
 from safetensors import safe_open
 
@@ -251,16 +252,6 @@ def test_places_are_asked_in_order_until_one_has_it(
     assert other.read_bytes() == b"another model"
 
 
-def test_the_places_nearest_first() -> None:
-    assert [place.look.__name__ for place in PLACES] == [
-        "named_by_environment",
-        "kept_in_cache",
-        "installed_package",
-        "package_index",
-        "hugging_face_hub",
-    ]
-
-
 def test_where_no_place_has_it_the_message_says_what_to_do_by_hand(
     release: Release, cache: Path
 ) -> None:
@@ -277,7 +268,28 @@ def test_where_no_place_has_it_the_message_says_what_to_do_by_hand(
     assert "\n" not in message
 
 
-def test_a_file_put_into_the_cache_folder_by_hand_is_found(
+@pytest.fixture
+def installed(gguf_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package that carries the file; importing it would fail."""
+    package = tmp_path / "site" / "tiny_package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "tiny.gguf").write_bytes(gguf_file.read_bytes())
+    monkeypatch.syspath_prepend(package.parent)
+
+
+@pytest.fixture
+def no_fetching(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the package index nor the hub may be asked."""
+
+    def fetch(command: list[str], *_: object) -> None:
+        raise AssertionError(f"asked: {command}")
+
+    monkeypatch.setattr(all_places, "_fetch", fetch)
+
+
+@pytest.mark.usefixtures("installed", "no_fetching")
+def test_a_file_put_into_the_cache_folder_by_hand_is_found_and_nothing_is_fetched(
     release: Release, cache: Path, gguf_file: Path
 ) -> None:
     cache.mkdir()
@@ -285,6 +297,7 @@ def test_a_file_put_into_the_cache_folder_by_hand_is_found(
     assert ensure_weights(None, release, PLACES, [cache]).source == "the cache folder"
 
 
+@pytest.mark.usefixtures("no_fetching")
 def test_the_file_that_the_environment_names_comes_first(
     release: Release, cache: Path, gguf_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,20 +323,12 @@ def test_a_wrong_path_in_the_environment_is_told_and_passed_over(
     assert any(GGUF_VARIABLE in told and "/no/such/file.gguf" in told for told in heard)
 
 
-def test_the_installed_package_is_read_but_never_imported(
-    release: Release,
-    cache: Path,
-    gguf_file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.usefixtures("installed", "no_fetching")
+def test_the_installed_package_is_read_but_never_imported_and_nothing_is_fetched(
+    release: Release, cache: Path
 ) -> None:
-    package = tmp_path / "site" / "tiny_package"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    (package / "tiny.gguf").write_bytes(gguf_file.read_bytes())
-    monkeypatch.syspath_prepend(package.parent)
-    place = Place("the package", all_places.installed_package)
-    assert ensure_weights(None, release, [place], [cache]).source == "the package"
+    source = ensure_weights(None, release, PLACES, [cache]).source
+    assert source.startswith("the installed package")
     assert "tiny_package" not in sys.modules
 
 
@@ -429,14 +434,18 @@ def test_without_a_network_the_message_says_so_and_what_to_do(
 
 
 @pytest.mark.timeout(10)  # pip alone would wait for half a minute
-def test_stopping_a_download_ends_it_and_leaves_nothing(
+def test_stopping_a_download_ends_its_process_and_leaves_nothing(
     release: Release, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Stop(BaseException):
         pass
 
+    this, fetching = psutil.Process(), set[psutil.Process]()
+    others = set(this.children())
+
     def stop(message: str, done: float) -> None:
         if message.startswith("Fetching"):
+            fetching.update(set(this.children()) - others)
             raise Stop
 
     release.lock.write_text(f"tiny-package==1.0 --hash=sha256:{'0' * 64}\n")
@@ -446,6 +455,7 @@ def test_stopping_a_download_ends_it_and_leaves_nothing(
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/")
         with pytest.raises(Stop):
             ensure_weights(stop, release, [INDEX], [cache])
+        assert [process.is_running() for process in fetching] == [False]
     assert names_in(cache) == {"lock"}
 
 
@@ -470,15 +480,28 @@ def test_a_full_disk_is_told_and_the_next_start_works(
     assert_sound(ensure_weights(None, release, [shop.place], [cache]), release)
 
 
-def test_a_full_disk_is_told_from_a_failed_download(
-    release: Release, cache: Path, shop: Shop
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_or_quota_is_told_from_a_failed_download(
+    release: Release, cache: Path, shop: Shop, number: int
 ) -> None:
     def look(search: Search) -> Path:
-        raise disk_is_full()
+        raise OSError(number, os.strerror(number))
 
     with pytest.raises(WeightsUnavailable, match="The disk is full"):
         ensure_weights(None, release, [Place("full", look), shop.place], [cache])
     assert shop.visits == 0
+
+
+def test_a_disk_that_fills_while_another_program_downloads_is_told(
+    release: Release, cache: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))"
+    monkeypatch.setattr(all_places, "FETCH_ON_HUB", full)
+    hub = Place("the hub", all_places.hugging_face_hub)
+    with pytest.raises(WeightsUnavailable, match="The disk is full"):
+        ensure_weights(None, release, [hub, shop.place], [cache])
+    assert shop.visits == 0
+    assert names_in(cache) == {"lock"}
 
 
 def test_where_the_cache_folder_cannot_be_written_the_next_one_is_used_and_told(

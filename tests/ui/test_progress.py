@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -46,12 +47,16 @@ def page() -> None:
             st.error(str(error))
 
 
+def opened() -> AppTest:
+    return AppTest.from_function(page, default_timeout=60)
+
+
 def pressed(app: AppTest) -> AppTest:
     return app.button[0].click().run()
 
 
 def test_each_turn_holds_the_slot_and_gives_it_back(slot: ComputeSlot) -> None:
-    app = pressed(AppTest.from_function(page).run())
+    app = pressed(opened().run())
     assert not app.exception
     assert app.session_state["seen"] == [True, True]
     assert slot._holder is None and slot._between is None
@@ -68,14 +73,14 @@ def test_each_chunk_asks_the_session_whether_to_go_on(monkeypatch: pytest.Monkey
         return "somebody"
 
     monkeypatch.setattr("ui.progress.visitor", visitor)
-    app = pressed(AppTest.from_function(page).run())
+    app = pressed(opened().run())
     assert [error.value for error in app.error] == ["gone"]
     assert app.session_state["seen"] == []
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_when_it_is_over_neither_stop_nor_the_bar_stays(fails: bool) -> None:
-    app = AppTest.from_function(page)
+    app = opened()
     app.session_state["fails"] = fails
     app = pressed(app.run())
     assert [button.label for button in app.button] == ["Run"]
@@ -127,8 +132,40 @@ def test_what_is_checked_while_one_waits_may_end_the_waiting(
     assert not slot._waiting
 
 
+def test_who_waits_is_told_the_place_and_the_session_is_asked_even_when_nothing_is_new(
+    slot: ComputeSlot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    asked = waited = 0
+
+    def visitor() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 4:  # the visit, and the third time while it waits
+            raise ValueError("gone")
+        return "somebody"
+
+    def check() -> None:
+        nonlocal waited
+        waited += 1
+        assert asked == 1 + waited
+
+    monkeypatch.setattr("ui.progress.visitor", visitor)
+    progress = Progress(slot, check=check)
+    bar = SimpleNamespace(progress=lambda part, text: said.append(text))
+    monkeypatch.setattr(progress, "_bar", bar)
+    with (
+        slot.visit("somebody else").turn(),
+        pytest.raises(ValueError, match="gone"),
+        progress.watch().turn(),
+    ):
+        pass
+    assert said == ["Waiting for your turn: 1 before you"]
+    assert not slot._waiting
+
+
 def test_who_has_to_wait_computes_after_who_holds_the_slot(slot: ComputeSlot) -> None:
-    app = AppTest.from_function(page).run()
+    app = opened().run()
     order: list[str] = []
     with slot.visit("somebody else").turn():
         waiting = threading.Thread(
@@ -137,6 +174,7 @@ def test_who_has_to_wait_computes_after_who_holds_the_slot(slot: ComputeSlot) ->
         waiting.start()
         while not slot._waiting:
             assert waiting.is_alive()
+            time.sleep(0.01)
         order.append("given back")
     waiting.join()
     assert order == ["given back", "[True, True]"]
