@@ -183,16 +183,19 @@ def _fetch(command: list[str], search: Search, expected_bytes: int, message: str
     said = log.read_text(encoding="utf-8", errors="replace")
     if child.returncode == 0:
         return
-    if f"[Errno {errno.ENOSPC}]" in said:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        if f"[Errno {number}]" in said:
+            raise OSError(number, os.strerror(number))
     raise NotHere("no connection" if "connection broken" in said else _last_line(said))
 
 
 def _bytes_in(folder: Path) -> int:
+    """What is temporary may be gone at any moment, folders as well as files."""
     total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # it was temporary, and is gone by now
-            total += path.stat().st_size
+    for inside, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.stat(os.path.join(inside, name)).st_size
     return total
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -492,10 +493,32 @@ def test_a_full_disk_or_quota_is_told_from_a_failed_download(
     assert shop.visits == 0
 
 
-def test_a_disk_that_fills_while_another_program_downloads_is_told(
-    release: Release, cache: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch
+def test_folders_that_come_and_go_while_a_download_is_measured_do_not_end_it(
+    tmp_path: Path,
 ) -> None:
-    full = "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))"
+    (tmp_path / "kept").write_bytes(b"12345")
+    over = threading.Event()
+
+    def churn() -> None:
+        while not over.is_set():
+            inner = tmp_path / "temporary" / "inner"
+            inner.mkdir(parents=True)
+            shutil.rmtree(inner.parent)
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        assert {all_places._bytes_in(tmp_path) for _ in range(3000)} == {5}
+    finally:
+        over.set()
+        churning.join()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_while_another_program_downloads_is_told(
+    release: Release, cache: Path, shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    full = f"import os; raise OSError({number}, os.strerror({number}))"
     monkeypatch.setattr(all_places, "FETCH_ON_HUB", full)
     hub = Place("the hub", all_places.hugging_face_hub)
     with pytest.raises(WeightsUnavailable, match="The disk is full"):
