@@ -36,9 +36,11 @@ def main() -> None:
     open_page(
         "Room",
         None,
-        "A class is what prefix caching needs: many users behind one **system prompt**. Everybody "
-        "in a room shares one **namespace** of the **KV cache**: what one of you has had computed, "
-        "the others need not compute again.",
+        "A class is what prefix caching needs: many users. Before a language model answers, it "
+        "reads the whole prompt: first the **system prompt**, the same for everybody here, then "
+        "your question. It reads in **tokens**, words or pieces of words. What it computes of them "
+        "is kept in the **KV cache**, as keys and values; a room has one part of it for all of "
+        "you, its **namespace**.",
     )
     asked_for = pass_asked_for()
     if asked_for is None:

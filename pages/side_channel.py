@@ -118,9 +118,10 @@ def _show(heard: Eavesdropping, title: str, key: str, upto_s: float) -> None:
     say(heard.sentence, key=f"heard-{key}")
     show_chart(eavesdropping_chart(heard, upto_s, page_theme()), key)
     st.caption(
-        "Dots are probes; ★ is a question that was asked; × is a probe that the machine disturbed, "
-        f"left out of the verdict. All begin with the same {heard.shared:,} tokens, the system "
-        "prompt."
+        "Each mark is one try. ★: this question had been asked. ×: the machine disturbed the try, "
+        f"which is not counted. All begin with the system prompt, {heard.shared:,} tokens; where a "
+        "question was asked, a few more can be shared that frame every question. The halves were "
+        "timed one after the other: compare within a half."
     )
 
 

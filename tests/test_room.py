@@ -29,9 +29,9 @@ from prefix_engine.room import (
     RoomLimit,
     Rooms,
 )
-from prefix_engine.stopwatch import Stopwatch
 from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
+from tests.late import LateTurns
 from tests.tiny_engine import tiny_cache, tiny_engine
 
 SYSTEM_PROMPT = "Answer in one sentence."
@@ -311,22 +311,8 @@ def test_a_room_that_ends_while_its_request_computes_keeps_nothing_of_it(
 def test_the_time_of_waiting_is_in_no_time_on_the_board(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [0.0]
-
-    def tick() -> float:
-        now[0] += 2**-10
-        return now[0]
-
-    @contextmanager
-    def turn() -> Iterator[None]:
-        now[0] += 100.0
-        yield
-        now[0] += 5000.0
-
-    monkeypatch.setattr("prefix_engine.engine.Stopwatch", lambda: Stopwatch(tick, lambda: 0.0))
-    monkeypatch.setattr("time.perf_counter", tick)
-    monkeypatch.setattr("time.monotonic", tick)
-    assert 0 < room.ask("ann", "Why?", watch=Watch(turn)).ttft_s < 1
+    turns = LateTurns(monkeypatch)
+    assert 0 < room.ask("ann", "Why?", watch=Watch(turns.turn)).ttft_s < 1
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from prefix_engine.engine import Engine
 from prefix_engine.errors import EmptyPrompt, PrefixEngineError, PromptTooLong, ReplyTooLong
 from prefix_engine.run import RunWatch, run
 from prefix_engine.speed import Arm, Trial
-from prefix_engine.stopwatch import Stopwatch
 from prefix_engine.tokenizer import Message
 from prefix_engine.trials import NoRoomNow, WrongReuse, experiment
 from prefix_engine.unloaded import UnloadedShares
+from tests.late import WAIT_S, LateTurns
 from tests.tiny_engine import BYTES_PER_TOKEN, STOP, Scripted, tiny_cache, tiny_engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -423,22 +423,9 @@ def test_a_reply_that_ends_at_once_is_empty_and_has_no_time() -> None:
 def test_the_time_spent_waiting_for_turns_is_told_and_is_in_no_trial(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [0.0]
-    monkeypatch.setattr("prefix_engine.run.time.perf_counter", lambda: now[0])
-    monkeypatch.setattr("prefix_engine.engine.Stopwatch", lambda: Stopwatch(tick, lambda: 0.0))
-
-    def tick() -> float:
-        now[0] += 2**-10
-        return now[0]
-
-    @contextmanager
-    def turn() -> Iterator[None]:
-        now[0] += 100.0
-        yield
-        now[0] += 5000.0
-
-    made = run(engine, A, B, rounds=1, watch=RunWatch(turn=turn))
+    late = LateTurns(monkeypatch)
+    made = run(engine, A, B, rounds=1, watch=RunWatch(turn=late.turn))
     turns = 1 + 2 * len(Arm) + 1  # A, the trials, the check of exactness
-    assert made.waited_s == 100.0 * turns
+    assert made.waited_s == WAIT_S * turns
     assert len(made.trials) == 2 * len(Arm)
     assert all(0 < trial.ttft_s < 1 for trial in made.trials)

@@ -157,9 +157,14 @@ def show_provenance(found: Found[Any]) -> None:
     st.caption(made_on(made.date, made.model, made.machine, found.recorded))
 
 
+def draw_chart(chart: Chart, key: str) -> None:
+    """A figure with its alt text."""
+    st.plotly_chart(chart.figure, key=key, alt=chart.alt, config={"displayModeBar": False})
+
+
 def show_chart(chart: Chart, key: str) -> None:
     """A figure with its alt text, and the same in a table."""
-    st.plotly_chart(chart.figure, key=key, alt=chart.alt, config={"displayModeBar": False})
+    draw_chart(chart, key)
     with st.expander("The same as a table"):
         st.table(chart.table, alt=chart.alt)
 

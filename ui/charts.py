@@ -119,13 +119,13 @@ def text_font(theme: Theme, size: int = 14) -> dict[str, object]:
     return {"size": size, "color": INK[theme]}
 
 
-def enlarged(chart: Chart, size: int = 20) -> Chart:
-    """The same with larger text: to be read from the back row."""
+def enlarged(chart: Chart, most_pixels: int, size: int = 20) -> Chart:
+    """The same with larger text, no higher than that: to be read from the back row."""
     figure, font = go.Figure(chart.figure), {"size": size}
     figure.update_xaxes(tickfont=font, title_font=font)
     figure.update_yaxes(tickfont=font, title_font=font)
     figure.update_traces(textfont=font)
-    figure.update_layout(legend_font=font)
+    figure.update_layout(legend_font=font, height=min(figure.layout.height, most_pixels))
     return replace(chart, figure=figure)
 
 

@@ -110,9 +110,10 @@ def listen_and_salt(
         salted.listen(rounds)
     finally:
         engine.cache.clear(own)
-    return SideChannel(
-        system, room.heard(questions, None, False), salted.heard(questions, None, True)
-    )
+    in_room = room.heard(questions, None, False)
+    # what was asked there is so, whether it can be heard with a salt or not
+    apart = replace(salted.heard(questions, None, True), whole=in_room.whole)
+    return SideChannel(system, in_room, apart)
 
 
 def _prompts(system: str, questions: Sequence[str]) -> list[Prompt]:

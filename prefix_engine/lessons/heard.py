@@ -40,7 +40,8 @@ class Eavesdropping:
     shared: int
     probes: tuple[Probe, ...]
     whole: tuple[int, ...] = ()
-    """In a room: the questions that were found whole, but for the token that is always computed."""
+    """In a room: the questions that were found whole there, but for the token that is always
+    computed; the same in the half that listens with a salt."""
 
     @property
     def asked(self) -> tuple[int, ...]:

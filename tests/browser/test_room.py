@@ -73,7 +73,9 @@ def test_a_class_asks_predicts_and_sees_what_the_host_reveals(host: Page, visit:
     ask(ann, "Do you ship abroad?", "nothing")
     ask(ben, HOSTILE, "the system prompt")
     expect(ben.get_by_text("Code of this room")).to_have_count(0)
-    expect(ben.get_by_text("2 requests. What was reused is revealed by the host.")).to_be_visible()
+    expect(
+        ben.get_by_text("2 requests. What was reused is covered: the host reveals it.")
+    ).to_be_visible()
     ann.get_by_label("Your question").press_sequentially(" And")
     host.get_by_text("Reveal what was reused").click()
     expect(ben.get_by_text("Your request, number 2: 139 of")).to_be_visible(timeout=LOAD_MS)

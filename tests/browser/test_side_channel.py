@@ -93,10 +93,10 @@ def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browse
     expect(page.get_by_text("With a salt of your own")).to_be_visible(timeout=RUN_MS)
     check_looks(page)
     # the pharmacy's two tables stay closed
-    for number, asked in ((0, ["no", "yes"]), (1, ["no", "no"])):
+    for number in range(2):
         page.get_by_text("The same as a table").nth(2 + number).click()
         rows = page.get_by_role("table").nth(number).locator("tbody tr")
         expect(rows).to_have_count(2)
-        for row, expected in zip(rows.all(), asked, strict=True):
-            expect(row).to_contain_text(expected)
+        for row, asked in zip(rows.all(), ("no", "yes"), strict=True):
+            expect(row).to_contain_text(asked)
     assert not page.evaluate("document.querySelector('.stApp b.planted')")

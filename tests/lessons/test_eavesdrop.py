@@ -16,11 +16,11 @@ from prefix_engine.lessons.eavesdrop import (
     open_and_close,
 )
 from prefix_engine.lessons.heard import SideChannel
-from prefix_engine.stopwatch import Stopwatch
 from prefix_engine.tokenizer import Message, Prompt
 from prefix_engine.trials import NoRoomNow, WrongReuse
 from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
+from tests.late import LateTurns
 from tests.tiny_engine import BYTES_PER_TOKEN, tiny_cache, tiny_engine
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -155,7 +155,9 @@ def test_in_a_room_what_was_asked_is_found_and_with_a_salt_nothing() -> None:
     before = engine.cache.stats.stored_tokens
     made = listen_and_salt(engine, lambda: ROOM, SYSTEM, QUESTIONS, rounds=2)
     assert made.shared.asked == (0, 2) and not made.shared.changed
-    assert made.salted.asked == () and made.salted.salted
+    assert made.salted.asked == (0, 2) and made.salted.salted, "they were asked, in the room"
+    whole = {probe.question for probe in made.salted.probes if probe.reused == probe.tokens - 1}
+    assert whole == set()
     assert engine.cache.stats.stored_tokens == before
 
 
@@ -206,21 +208,8 @@ def test_a_room_where_nobody_asked_holds_nothing_of_any_guess() -> None:
 
 
 def test_the_time_of_waiting_is_in_no_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-
-    def tick() -> float:
-        now[0] += 2**-10
-        return now[0]
-
-    @contextmanager
-    def turn() -> Iterator[None]:
-        now[0] += 100.0
-        yield
-        now[0] += 5000.0
-
-    monkeypatch.setattr("prefix_engine.engine.Stopwatch", lambda: Stopwatch(tick, lambda: 0.0))
-    monkeypatch.setattr("time.perf_counter", tick)
-    made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, False, 2, Watch(turn))
+    turns = LateTurns(monkeypatch)
+    made = eavesdrop(tiny_engine(), SYSTEM, QUESTIONS, 0, False, 2, Watch(turns.turn))
     assert all(0 < probe.ttft_s < 1 for probe in made.probes)
 
 

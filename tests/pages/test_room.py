@@ -17,7 +17,7 @@ from streamlit.testing.v1.element_tree import Button
 
 import ui.room.host
 import ui.room.screen
-from prefix_engine.board import EVERYTHING, NOTHING, Board, RoomRequest
+from prefix_engine.board import EVERYTHING, NOTHING, SYSTEM, Board, RoomRequest
 from prefix_engine.engine import Engine
 from prefix_engine.room import ENDED, UNJOINED_S, Room
 from prefix_engine.unloaded import UnloadedShares
@@ -27,6 +27,7 @@ from ui.charts import Chart
 from ui.room import board
 from ui.room import chart as room_chart
 from ui.room.kept import PASS, RoomPass
+from ui.room.links import leads_here_only
 from ui.server import Server, server
 
 PAGE = Path(__file__).parents[2] / "pages/room.py"
@@ -34,7 +35,6 @@ TIMEOUT_S = 60
 REVEAL = "Reveal what was reused, and the times"
 SHOW = "Show the questions to everybody"
 QUESTION = "Is <b>it</b> **open**?"
-BUSY = "The cold requests got little of the processors: these times say little."
 
 
 @pytest.fixture(autouse=True)
@@ -132,13 +132,13 @@ def test_predictions_are_tallied_and_figures_hidden_until_the_reveal(room: Room)
     host, member = host_of(room), visit(room=room.code)
     ask(member, "Open today?", NOTHING)
     other = ask(visit(room=room.code), "Open today?", EVERYTHING)
-    assert "number 2. What it reused is revealed by the host" in words(other)
+    assert "Your request is number 2. No answer is written here" in words(other)
     switch(host, SHOW)
     for app in host.run(), member.run():
         assert "tokens saved: ?" in words(app) and "hit rate: ?" in words(app)
         questions = app.dataframe[0].value
-        assert set(questions["reused"]) == set(questions["TTFT"]) == {"?"}
-        assert "2 requests. What was reused is revealed by the host." in words(app)
+        assert set(questions["reused"]) == set(questions["to first token"]) == {"?"}
+        assert "2 requests. What was reused is covered: the host reveals it." in words(app)
         assert charts(app) == 1, "the tally"
         assert "right" not in words(app)
     switch(host, REVEAL)
@@ -204,7 +204,50 @@ def test_times_of_a_machine_that_was_busy_throughout_are_said_to_say_little(room
     for requests, told in ((busy,), True), ((replace(busy, cpu_over_wall=99.0),), False):
         room._note(requests=requests)
         app = visit(room=room.code)
-        assert [one.value for one in app.warning] == [BUSY] * told
+        assert [one.value for one in app.warning] == [board.BUSY] * told
+        assert ("No request has been a hit yet" in words(app)) is not told
+
+
+def test_who_has_not_predicted_yet_is_not_told_what_others_have(room: Room) -> None:
+    room.ask("ann", "Why?", NOTHING)
+    member, host = visit(room=room.code), host_of(room)
+    assert (charts(member), charts(host)) == (0, 1)
+    assert charts(ask(member, "How?", SYSTEM)) == 1
+
+
+def test_a_salt_is_told_to_everybody_and_drawn_apart(room: Room) -> None:
+    room.ask("ann", "Why?")
+    room.reveal(room.host_key)
+    room.salt(room.host_key)
+    room.ask("ben", "Why?")
+    for app in visit(room=room.code), visit(room=room.code, view="screen"), host_of(room):
+        assert [one.value for one in app.info] == [board.SALTED]
+    sound = [replace(one, disturbed=False) for one in room.board.requests]
+    shown = replace(room.board, requests=tuple(sound))
+    drawn = {one.name: list(one.x) for one in room_chart.times_chart(shown).figure.data}
+    assert drawn == {"nothing reused": [1], "nothing reused, salted": [2], "hit": []}
+
+
+@pytest.mark.parametrize(
+    ("host", "here_only"),
+    [
+        ("localhost", True),
+        ("127.0.0.2", True),
+        ("[::1]", True),
+        ("10.0.0.7", False),
+        ("a.b", False),
+    ],
+)
+def test_a_link_that_no_other_device_can_follow_is_known(host: str, here_only: bool) -> None:
+    assert leads_here_only(f"http://{host}:8501/room?room=ABCDEF") is here_only
+
+
+def test_a_host_whose_link_leads_nobody_here_is_told(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for here_only in (True, False):
+        monkeypatch.setattr(ui.room.host, "leads_here_only", lambda link, so=here_only: so)
+        assert (ui.room.host.HERE_ONLY in words(host_of(room))) is here_only
 
 
 def test_only_the_host_can_take_the_board_away(room: Room) -> None:
@@ -308,7 +351,7 @@ def test_what_was_typed_and_seen_stays_when_the_room_ends(room: Room) -> None:
     room.end(room.host_key)
     for app in host.run(), member.run():
         assert "This room has ended." in words(app)
-        assert "1 request. What was reused is revealed by the host." in words(app)
+        assert "1 request. What was reused is covered: the host reveals it." in words(app)
     assert member.text_area(key="question").value == QUESTION
     assert not member.get("download_button") and QUESTION not in words(member)
     assert [one.label for one in host.get("download_button")] == ["Board as JSON"]
@@ -418,7 +461,11 @@ def made(number: int, reused: int, ttft_s: float, disturbed: bool = False) -> Ro
         ((made(1, 0, 0.2),), "No request has been a hit yet."),
         (
             (made(1, 0, 0.2), made(2, 90, 0.02)),
-            "The first request took 200 ms to its first token, a later hit 20.0 ms (median of 1).",
+            "The first request took 200 ms to its first token, a later hit 20.0 ms.",
+        ),
+        (
+            (made(1, 0, 0.2), made(2, 90, 0.02), made(3, 90, 0.04)),
+            "a later hit 30.0 ms (median of 2).",
         ),
         (
             (made(1, 0, 0.9, True), made(2, 90, 0.02)),

@@ -41,7 +41,7 @@ def eavesdropping_chart(heard: Eavesdropping, upto_s: float, theme: Theme = "lig
             "tickfont": text_font(theme),
         },
         showlegend=False,
-        height=300,
+        height=60 + 60 * len(questions),
         margin={"l": 8, "r": 24, "t": 8, "b": 8},
     )
     medians = "; ".join(

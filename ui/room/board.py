@@ -10,7 +10,7 @@ import streamlit as st
 from prefix_engine.board import Board, Branch
 from prefix_engine.machine import describe_machine
 from prefix_engine.room import Room
-from ui.chapter import show_chart
+from ui.chapter import draw_chart, show_chart
 from ui.charts import Chart, enlarged
 from ui.palette import Theme
 from ui.room.chart import tally_chart, times_chart, tree_chart
@@ -20,6 +20,21 @@ from ui.wording import milliseconds, requests, tokens
 
 TakeTree = Callable[[], Sequence[Branch]]
 
+MOST_PIXELS = 380
+"""Of a chart on the projector, where nobody scrolls."""
+SALTED = (
+    "The room is salted: each member has a namespace of their own, and finds only what they have "
+    "asked since. What is reused now?"
+)
+BUSY = (
+    "Other work took the processors while the requests that reused nothing were computed. They "
+    "look slower than they are, and what reuse saves larger: don't go by these times."
+)
+TREE = (
+    "From left to right: where it forks, prompts differ. Green pieces begin several different "
+    "prompts; blue ones belong to one, however often it was asked. A piece's width says nothing "
+    "about its length."
+)
 KEPT = 32
 """Figures of a kind kept for all sessions: each room's newest, light and dark."""
 
@@ -29,10 +44,15 @@ def show_board(
     is_host: bool = False,
     take_tree: TakeTree | None = None,
     is_large: bool = False,
+    has_tally: bool = True,
 ) -> None:
     """What this visitor may see of the room now; with `take_tree`, its tree once revealed. Large
-    for the projector: larger text in the charts, which stand side by side."""
-    say(headline(board), "headline", key="board")
+    for the projector: larger text in the charts, which stand side by side, and no tables of them,
+    which are on the pages of all others."""
+    busy = board.revealed and board.was_busy(describe_machine().threads)
+    say(headline(board, busy), "headline", key="board")
+    if board.salted:
+        st.info(SALTED)
     with st.container(horizontal=True, gap="large", key="board-figures"):
         st.metric("who asked", board.askers, help="Who reloads the page counts again.")
         st.metric("requests", len(board.requests))
@@ -42,28 +62,31 @@ def show_board(
         st.caption(_not_stored_in_words(board))
     if not board.requests:
         return
-    if board.revealed and board.was_busy(describe_machine().threads):
-        st.warning("The cold requests got little of the processors: these times say little.")
+    if busy:
+        st.warning(BUSY)
     show = _show_large if is_large else show_chart
     at = board.code, board.version, page_theme()
     left, right = st.columns(2) if is_large and board.revealed else (st.container(), st.container())
-    with left:
-        st.header("What the class predicted")
-        st.caption("Counted by request: who asks again, counts again.")
-        show(_tally(*at, board), "tally")
+    if has_tally:
+        with left:
+            st.header("What the class predicted")
+            st.caption("Counted by request: who asks again, counts again.")
+            show(_tally(*at, board), "tally")
     if board.revealed:
         with right:
-            st.header("Time to first token, request by request")
+            st.header("Time to first token")
             st.caption(computed_in_words(board))
             show(_times(*at, board), "times")
     if board.revealed and take_tree is not None:
         st.header("What the cache keeps of this room")
-        st.caption("Green pieces belong to several different prompts, blue ones to one.")
+        st.caption(TREE)
         tree = tuple(take_tree())
         # it may change without the board: others may need the room
         show(_tree(board.code, hash(tree), page_theme(), tree), "tree")
     if board.prompts_shown or is_host:
         _show_questions(board, is_host)
+    if board.revealed and not is_large:
+        st.caption("Next: on the page The side channel you can find out what others have asked.")
 
 
 def show_system(room: Room) -> None:
@@ -98,13 +121,15 @@ def look_again(room: Room, version: int, every_s: float) -> None:
     look()
 
 
-def headline(board: Board) -> str:
-    """What happened so far, or what is to be done."""
+def headline(board: Board, busy: bool = False) -> str:
+    """What happened so far, or what is to be done; nothing of times taken on a `busy` machine."""
     if not board.requests:
-        return "Nobody has asked yet. The first request finds an empty cache."
+        return "Nobody has asked yet. Who is the first?"
     if not board.revealed:
-        return f"{requests(len(board.requests))}. What was reused is revealed by the host."
+        return f"{requests(len(board.requests))}. What was reused is covered: the host reveals it."
     so_far = f"{tokens(board.tokens_saved)} of {board.tokens:,} did not have to be computed."
+    if busy:
+        return so_far
     return " ".join(filter(None, (so_far, _times_in_words(board), _disturbed_in_words(board))))
 
 
@@ -121,10 +146,11 @@ def _times_in_words(board: Board) -> str:
         return "There is no later time to compare with: the machine disturbed each hit."
     is_first = first.number == 1
     cold = "The first request" if is_first else f"Request {first.number}, which was cold,"
+    count = len(board.later_ttft_s)
     return (
         f"{cold} took {milliseconds(first.ttft_s)} to its first token, "
-        f"a {'later ' if is_first else ''}hit {milliseconds(later)} "
-        f"(median of {len(board.later_ttft_s)})."
+        f"a {'later ' if is_first else ''}hit {milliseconds(later)}"
+        f"{f' (median of {count})' if count > 1 else ''}."
     )
 
 
@@ -157,7 +183,7 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _show_large(chart: Chart, key: str) -> None:
-    show_chart(enlarged(chart), key)
+    draw_chart(enlarged(chart, MOST_PIXELS), key)
 
 
 # Each is made once for all who look on. The version stands for what is given after it.
@@ -186,10 +212,9 @@ def _show_questions(board: Board, is_host: bool) -> None:
             {
                 "request": request.number,
                 "question": request.question,
+                "reused": f"{request.reused} of {request.tokens} tokens" if board.revealed else "?",
+                "to first token": milliseconds(request.ttft_s) if board.revealed else "?",
                 "predicted": request.prediction or "–",
-                "tokens": request.tokens,
-                "reused": request.reused if board.revealed else "?",
-                "TTFT": milliseconds(request.ttft_s) if board.revealed else "?",
             }
             for request in reversed(board.requests)
         ]

@@ -54,7 +54,11 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
     sound = [request for request in board.requests if not request.disturbed]
     hits = [request for request in sound if request.reused]
     misses = [request for request in sound if not request.reused]
-    _add(figure, misses, "nothing reused", ARM_COLOUR["cold"], "square")
+    unsalted = [request for request in misses if not request.salted]
+    salted = [request for request in misses if request.salted]
+    _add(figure, unsalted, "nothing reused", ARM_COLOUR["cold"], "square")
+    if salted:
+        _add(figure, salted, "nothing reused, salted", ARM_COLOUR["cold"], "square-open")
     _add(figure, hits, "hit", ARM_COLOUR["hit"], "circle")
     if disturbed:
         _add(figure, disturbed, "disturbed by the machine", ARM_COLOUR["control"], "x-thin-open")
@@ -91,14 +95,14 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
 
 
 def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
-    """The room's tree from left to right; a piece is as high as what hangs on it, in tokens."""
+    """The room's tree from left to right; a piece is as high as the prompts that end on it."""
     number = {one.id: at for at, one in enumerate(tree, 1)}
     parents = {one.parent for one in tree}
     figure = go.Figure(
         go.Icicle(
             ids=["root", *(str(one.id) for one in tree)],
             parents=["", *("root" if one.parent is None else str(one.parent) for one in tree)],
-            labels=["prompts begin", *(tokens(one.tokens) for one in tree)],
+            labels=["start", *map(_piece, tree)],
             values=[0, *(0 if one.id in parents else 1 for one in tree)],
             marker={
                 "colors": [
@@ -108,6 +112,7 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
                 "line": {"width": 2, "color": GROUND[theme]},
             },
             tiling={"orientation": "h"},
+            leaf={"opacity": 1},
             textfont=text_font(theme),
             hovertemplate="%{label}<extra></extra>",
             sort=False,
@@ -155,6 +160,10 @@ def _add(
             f"<extra>{name}</extra>"
         ),
     )
+
+
+def _piece(one: Branch) -> str:
+    return f"{tokens(one.tokens)}, {one.ends} prompt{'s' if one.ends > 1 else ''}"
 
 
 def _yes(so: bool) -> str:

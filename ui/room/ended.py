@@ -18,6 +18,7 @@ def show_ended(own: RoomPass) -> None:
     complain("This room has ended." if is_host else ENDED)
     if not is_host:
         ask_for_question()
+        st.caption("What you typed: copy it if you want to ask it in another room.")
     if board is not None:
         st.caption("The board as you last saw it. It goes when you leave or reload this page.")
         show_board(board, is_host=is_host)

@@ -13,10 +13,16 @@ from prefix_engine.measured import stamp, to_json
 from prefix_engine.room import UNJOINED_S, NoRoom, Room
 from ui.room.board import look_again, show_board, show_system, tree_of
 from ui.room.kept import keep_seen
-from ui.room.links import host_link, join_link, screen_link, show_qr_code
+from ui.room.links import host_link, join_link, leads_here_only, screen_link, show_qr_code
 from ui.server import ready_engine, server
+from ui.text import complain
 
 EVERY_S = 1.0
+HERE_ONLY = (
+    "Nobody else can follow this link: it leads each device to itself. Open this page by this "
+    "computer's address in your network, which Streamlit calls Network URL when it starts, and "
+    "open the room there."
+)
 
 
 def show_host(room: Room, key: str) -> None:
@@ -28,6 +34,8 @@ def show_host(room: Room, key: str) -> None:
         st.metric("Code of this room", room.code)
         st.caption("Link to join: show this one")
         st.code(join_link(room), language=None, wrap_lines=True)
+    if leads_here_only(join_link(room)):
+        complain(HERE_ONLY)
     with code:
         show_qr_code(join_link(room), "The link to join as a QR code")
     with host:
@@ -37,8 +45,9 @@ def show_host(room: Room, key: str) -> None:
         st.caption("After a reload of this page, only your own link makes you the host again.")
     if not board.joined:
         st.caption(
-            "Nobody has joined yet. A room that nobody has joined after "
-            f"{UNJOINED_S / 60:.0f} minutes makes place where others want to open one."
+            "Nobody has joined yet. If that is still so after "
+            f"{UNJOINED_S / 60:.0f} minutes, the room may be ended for another that is wanted: "
+            "join it yourself, in another browser, to keep it."
         )
     show_system(room)
     show_board(board, is_host=True, take_tree=tree_of(room))
@@ -63,7 +72,10 @@ def _show_controls(room: Room, board: Board, key: str) -> None:
     _toggle("Reveal what was reused, and the times", board.revealed, partial(room.reveal, key))
     _toggle("Show the questions to everybody", board.prompts_shown, partial(room.show_prompts, key))
     _toggle("Salt: a namespace for each member", board.salted, partial(room.salt, key))
-    st.caption("With a salt nobody finds what another has asked, and nobody shares any longer.")
+    st.caption(
+        "With a salt nobody finds what another has asked, and nobody shares any longer, not even "
+        "the system prompt. Let the class listen on the page The side channel first."
+    )
     with st.container(horizontal=True):
         st.link_button(
             "Board for the projector",

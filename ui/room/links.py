@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import segno
@@ -27,6 +28,15 @@ def host_link(room: Room) -> str:
 def screen_link(room: Room) -> str:
     """For the projector: the board, and how to join; no controls, and no key."""
     return _link(room=room.code, view=SCREEN)
+
+
+def leads_here_only(link: str) -> bool:
+    """Whether its address is one that every device has for itself."""
+    host = urlsplit(link).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def show_qr_code(link: str, alt: str) -> None:

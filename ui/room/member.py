@@ -19,6 +19,12 @@ from ui.wording import milliseconds, tokens
 
 EVERY_S = 10.0
 ANSWERED = "answered"
+MEANINGS = (
+    "all of it is computed",
+    "and perhaps a few tokens more",
+    "as if the very same had been asked",
+)
+"""Of the predictions, in their order."""
 
 
 def show_member(room: Room) -> None:
@@ -38,6 +44,7 @@ def show_member(room: Room) -> None:
         PREDICTIONS,
         index=None,
         horizontal=True,
+        captions=MEANINGS,
         key="prediction",
     )
     engine = ready_engine()
@@ -48,8 +55,10 @@ def show_member(room: Room) -> None:
         else:
             complain("Type a question and predict; then you can ask.")
     if own is not None:
-        say(_own_result(own, room.board.revealed), key="own")
-    show_board(board)
+        revealed = room.board.revealed
+        say(_own_result(own, revealed), "headline" if revealed else "sentence", key="own")
+    # who has not predicted yet is not to follow the others
+    show_board(board, has_tally=own is not None or board.revealed)
     st.button("Leave the room", on_click=leave)
     st.caption("You opened this room? Your own link as host makes you the host again.")
     look_again(room, board.version, EVERY_S)
@@ -57,12 +66,17 @@ def show_member(room: Room) -> None:
 
 def ask_for_question() -> str:
     """The editor of the question; what is typed stays in it when the room ends."""
-    return st.text_area(
+    typed = st.text_area(
         "Your question",
         placeholder="Ask this assistant anything: how soon it could begin to answer is measured",
         max_chars=MAX_QUESTION_CHARACTERS,
         key="question",
     )
+    st.caption(
+        "It goes without your name, but the host can read and keep it, and may show it to the "
+        "class: ask nothing private."
+    )
+    return typed
 
 
 def _ask(room: Room, question: str, prediction: str) -> None:
@@ -77,7 +91,10 @@ def _ask(room: Room, question: str, prediction: str) -> None:
 
 def _own_result(own: RoomRequest, revealed: bool) -> str:
     if not revealed:
-        return f"Your request is number {own.number}. What it reused is revealed by the host."
+        return (
+            f"Your request is number {own.number}. No answer is written here: only how soon it "
+            "could begin was measured. What it reused is covered: the host reveals it."
+        )
     disturbed = " (disturbed by the machine)" if own.disturbed else ""
     right = "✓ right" if own.prediction == own.answer else f"✗ it was: {own.answer}"
     return (

@@ -26,9 +26,10 @@ def show_screen(code: str) -> None:
             return
         board = room.board
         keep_seen(board)
-        how_to_join, what_happens = st.columns([1, 3], gap="large")
+        how_to_join, what_happens = st.columns([1, 3] if board.requests else [1, 1], gap="large")
         with how_to_join:
             st.title(room.code)
+            st.markdown("Join: scan this, or open the link below it.")
             show_qr_code(join_link(room), "The link to join as a QR code")
             st.code(join_link(room), language=None, wrap_lines=True)
             show_status(server())
