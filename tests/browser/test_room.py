@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from prefix_engine.board import Board
 from prefix_engine.measured import from_json
@@ -48,7 +48,13 @@ def host(page: Page, app: str) -> Page:
 
 
 def join_link(host: Page) -> str:
-    return host.locator("code").first.inner_text().strip()
+    return link_in(host.locator("code").first)
+
+
+def link_in(code: Locator) -> str:
+    """Streamlit shows an empty piece of code for an instant, before it can colour it."""
+    expect(code).to_contain_text("room=", timeout=LOAD_MS)
+    return code.inner_text().strip()
 
 
 def ask(member: Page, question: str, prediction: str) -> None:
@@ -110,7 +116,7 @@ def test_the_key_is_not_in_the_address_and_the_host_comes_back(
 ) -> None:
     assert "host=" not in host.url and "room=" in host.url
     host.get_by_text("Your own link as host").click()
-    link = host.locator("code").nth(1).inner_text().strip()
+    link = link_in(host.locator("code").nth(1))
     second = visit(link)
     # the first: one that it replaces stands behind it until the run has ended
     reveal, same = (one.get_by_label("Reveal what was reused") for one in (host, second))
@@ -158,6 +164,7 @@ def test_the_projector_follows_the_room_and_fits(
     member, link = visit(join_link(host)), host.get_by_role("link", name="Board for the projector")
     screen = browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 720})
     wrong = watch(screen)
+    expect(link).to_have_attribute("href", re.compile("view=screen"))
     screen.goto(link.get_attribute("href") or "")
     expect(screen.get_by_text("Nobody has asked yet.")).to_be_visible(timeout=LOAD_MS)
     ask(member, "Do you ship abroad?", "nothing")

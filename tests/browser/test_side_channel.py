@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.serving import LOAD_MS, RUN_MS, check_looks
+from tests.browser.test_room import link_in
 
 ASKED = "May I take <b class=planted>two</b> of **these** a day, and is one enough?"
 NEVER = "Which of the gels that you sell is cheapest, and how soon would it be here?"
@@ -74,7 +75,7 @@ def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browse
     page.get_by_role("button", name="Open", exact=True).click(timeout=RUN_MS)
     expect(page.get_by_text("Code of this room")).to_be_visible(timeout=LOAD_MS)
     member = browser.new_page(viewport={"width": 1280, "height": 900})
-    member.goto(page.locator("code").first.inner_text().strip())
+    member.goto(link_in(page.locator("code").first))
     member.get_by_label("Your question").fill(ASKED, timeout=LOAD_MS)
     member.get_by_label("Your question").press("Control+Enter")
     member.get_by_text("the system prompt", exact=True).first.click()
