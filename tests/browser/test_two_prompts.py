@@ -52,8 +52,8 @@ def stops(page: Page) -> Locator:
     return page.locator("button.fd-row-b")
 
 
-def kv_cells(page: Page) -> list[str]:
-    return page.locator('[data-testid="stTable"]').first.locator("td").all_inner_texts()
+def kv_cells(page: Page) -> Locator:
+    return page.locator('[data-testid="stTable"]').first.locator("td")
 
 
 def test_it_opens_with_the_recorded_pair_and_its_answer_covered(page: Page, app: str) -> None:
@@ -87,7 +87,7 @@ def test_typed_prompts_are_compared_run_and_exported(
     assert (data["shared"], data["reused"], data["computed"]) == (5, 5, 2)
     per_token = data["kv_bytes_per_token"]
     shown = [f"{tokens * per_token:,} B" for tokens in (5, 2, 7)]
-    assert kv_cells(page) == ["5", "2", "7", *shown]
+    expect(kv_cells(page)).to_have_text(["5", "2", "7", *shown])
     assert sorted(trial["arm"] for trial in data["trials"]) == ["cold", "control", "hit"]
     assert [reply["arm"] for reply in data["replies"]] == ["cold", "hit"]
     with page.expect_download() as download:

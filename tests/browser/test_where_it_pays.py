@@ -53,7 +53,7 @@ def test_requests_are_predicted_and_revealed_one_by_one(page: Page) -> None:
 
 
 def test_a_workload_is_served_for_real(page: Page) -> None:
-    choose(page, "Multi-turn chat")
+    choose(page, "Documents (RAG)")
     use_one_round(page)
     run_button(page).click()
     expect(page.get_by_text("Measured here on")).to_be_visible(timeout=RUN_MS)
