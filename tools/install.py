@@ -28,10 +28,8 @@ def main(names: list[str]) -> int:
             copy = Path(folder) / Path(name).name
             copy.write_text(without_silent_pages(Path(name).read_text("utf-8")), "utf-8")
             arguments += ["-r", str(copy)]
-        # --no-compile: Python compiles what is imported; of torch that is a small part
-        options = ["--disable-pip-version-check", "--no-compile"]
         return subprocess.run(
-            [sys.executable, "-m", "pip", "install", *options, *arguments],
+            [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *arguments],
             env={"PIP_RETRIES": "1", **os.environ},
             check=False,
         ).returncode
