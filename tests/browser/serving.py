@@ -40,7 +40,8 @@ def serve(script: str) -> Iterator[str]:
         process = subprocess.Popen(
             [*command, "--server.address=localhost"],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            # one thread: beside it, another worker of the tests has a server of its own
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
