@@ -108,4 +108,5 @@ def check_looks(page: Page, widths: tuple[int, ...] = (390, 1920)) -> None:
     for width in widths[:1] if dark else widths:
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
-        assert violations(page) == [], f"{width} pixels wide"
+        found = violations(page)
+        assert found == [], f"{width} pixels wide: {found}"

@@ -102,5 +102,5 @@ def _row(heard: Eavesdropping, question: int) -> dict[str, object]:
         "tokens": probes[0].tokens,
         **found,
         "median TTFT": milliseconds(heard.median_s(question)),
-        "undisturbed probes": f"{sound} of {len(probes)}",
+        "tries counted": f"{sound} of {len(probes)}",
     }

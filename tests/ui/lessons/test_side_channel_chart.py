@@ -12,7 +12,7 @@ def test_a_disturbed_probe_is_drawn_as_a_cross_and_counted_apart() -> None:
     chart = eavesdropping_chart(Eavesdropping(("?",), 0, False, 3, (*probes, disturbed)), 0.8)
     by_symbol = {trace.marker.symbol: len(trace.x) for trace in chart.figure.data}
     assert by_symbol == {"star": 3, "x-thin-open": 1}
-    assert list(chart.table["undisturbed probes"]) == ["3 of 4"]
+    assert list(chart.table["tries counted"]) == ["3 of 4"]
 
 
 def test_two_charts_that_are_compared_have_one_scale_with_every_dot_in_it() -> None:
