@@ -1,11 +1,12 @@
-"""A class at one server: `python -m benchmarks.load --sessions 100`, `--press 30`, `--ask 30`,
-`--stream 6`.
+"""A class at one server: `python -m benchmarks.load --sessions 100`, `--waves 20`, `--press 30`,
+`--ask 30`, `--stream 6`.
 
 Starts a server of the app on a free port of this machine and waits until its model is loaded. Then
-so many sessions open the page at once, each over a websocket as a browser does. With `--press`, so
-many of them press Run within ten seconds, on a preset, and wait for their own figures; with
-`--ask`, so many join a room that a host has opened, and ask within ten seconds; with `--stream`, so
-many serve a workload on the page "Where it pays", whose KV all together has no room in the cache.
+so many sessions open the page at once, each over a websocket as a browser does; with `--waves` new
+ones again and again, to see whether memory grows with who has gone. With `--press`, so many press
+Run within ten seconds, on a preset, and wait for their own figures; with `--ask`, so many join a
+room that a host has opened, and ask within ten seconds; with `--stream`, so many serve a workload
+on the page "Where it pays", whose KV all together has no room in the cache.
 Prints how long it took, what went wrong and how much memory the server had; exits 1 if any session
 erred, was served out of order, or if the memory went over the limit, which ends the server.
 """
@@ -77,9 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         print(f"Model loaded {loaded_s:.1f} s after the first visit")
         _tell_memory(served)
-        visits, wrong = asyncio.run(open_pages(served.port, options))
-        _tell_visits(visits)
-        _tell_memory(served)
+        wrong: list[str] = []
+        for _ in range(options.waves):
+            visits, more = asyncio.run(open_pages(served.port, options))
+            wrong += more
+            _tell_visits(visits)
+            _tell_memory(served)
         presses: list[Press] = []
         if options.press:
             presses, more = asyncio.run(press_run(served.port, options))
@@ -236,6 +240,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     add = parser.add_argument
     add("--sessions", type=int, default=100, help="how many open the page at once (100)")
+    add("--waves", type=int, default=1, help="how often they do, gone in between (1)")
     add("--press", type=int, default=0, help=f"how many of them press {RUN} (0)")
     add("--ask", type=int, default=0, help="how many join a room and ask there (0)")
     add("--stream", type=int, default=0, help="how many serve a workload (0)")
