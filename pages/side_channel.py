@@ -50,10 +50,10 @@ def main() -> None:
     engine = open_page(
         "The side channel",
         None,
-        "A cache that is shared answers sooner when **somebody else** has asked before. So time "
-        "to first token says something about other people. A **salt** gives each user a "
-        "**namespace** of their own: keys and values are found only by those who have the same "
-        "salt.",
+        "In a cache that is shared, what one user has asked is there for all others. Does that "
+        "tell a stranger **what somebody asked**? And if it does, does a **salt** help? It gives "
+        "each user a **namespace** of their own: keys and values are found only by those who have "
+        "the same salt.",
     )
     shop = load_shop()
     st.markdown(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from prefix_engine.speed import was_busy
 
 NOTHING = "nothing"
-SYSTEM = "the system prompt"
+SYSTEM = "the system prompt or more"
 EVERYTHING = "all but the last token"
 PREDICTIONS = (NOTHING, SYSTEM, EVERYTHING)
 """What a member may predict to be reused of their own request."""

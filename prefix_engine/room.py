@@ -45,6 +45,10 @@ COVERED = (
     "What you hear would tell what the class is still to predict: you can listen as soon as the "
     "host has revealed what was reused."
 )
+SALTED = (
+    "The host has salted this room: each member has a namespace of their own, and in yours there "
+    "is nothing of the others to listen to."
+)
 ENDED = "This room has ended. Ask your host for a new link."
 COMPUTING = "Computing your request"
 
@@ -63,6 +67,10 @@ class BadSystemPrompt(PrefixEngineError):
 
 class Covered(PrefixEngineError):
     """The host has not revealed, or has covered again, what this would tell."""
+
+
+class Salted(PrefixEngineError):
+    """The members share no namespace just now."""
 
 
 class NotHost(PrefixEngineError):
@@ -94,6 +102,7 @@ class Room:
         self._asked: Counter[str] = Counter()
         self._last: dict[str, RoomRequest] = {}
         self._board = Board(self.code, system)
+        self._salts = 0
         self._ended = False
         self._lock = RLock()
 
@@ -206,14 +215,16 @@ class Room:
             for node in nodes
         )
 
-    def listen(self, visitor: str) -> str:
-        """The namespace where this visitor's requests go now, to listen there. Raises `NoRoom` if
-        the room has ended, `Covered` where its figures are not revealed."""
+    def listen(self) -> str:
+        """The namespace that the members share, to listen there. Raises `NoRoom` if the room has
+        ended, `Covered` where its figures are not revealed, `Salted` where they share none."""
         with self._lock:
-            namespace = self._namespace(visitor)[1]
+            self.check_open()
             if not self._board.revealed:
                 raise Covered(COVERED)
-            return namespace
+            if self._board.salted:
+                raise Salted(SALTED)
+            return self._shared
 
     def prompt(self, question: str) -> Prompt:
         """What is sent for a question: the room's system prompt, then the question."""
@@ -228,8 +239,12 @@ class Room:
         self._change(key, revealed=revealed)
 
     def salt(self, key: str, salted: bool = True) -> None:
-        """Give each member a namespace of their own, or the shared one back. Raises `NotHost`."""
-        self._change(key, salted=salted)
+        """Give each member a new namespace of their own, or the shared one back. Raises
+        `NotHost`."""
+        with self._lock:
+            was_salted = self._board.salted
+            self._change(key, salted=salted)
+            self._salts += salted and not was_salted
 
     def end(self, key: str) -> None:
         """Close the room for everybody. Raises `NotHost`."""
@@ -268,7 +283,7 @@ class Room:
             self.check_open()
             if not self._board.salted:
                 return False, self._shared
-            namespace = f"{self._shared}-{visitor}"
+            namespace = f"{self._shared}-{self._salts}-{visitor}"
             self.namespaces.add(namespace)
             return True, namespace
 

@@ -28,6 +28,7 @@ from prefix_engine.room import (
     Room,
     RoomLimit,
     Rooms,
+    Salted,
 )
 from prefix_engine.unloaded import UnloadedShares
 from prefix_engine.watch import Watch
@@ -107,6 +108,10 @@ def test_a_salted_room_shares_with_oneself_only(engine: Engine, room: Room) -> N
     assert room.ask("ben", "Why?").reused > 0
     room.salt(room.host_key, False)
     assert room.ask("cid", "Why?").reused > 0
+    room.salt(room.host_key)
+    assert room.ask("ben", "Why?").reused == 0, "a new salt finds nothing of an old one"
+    room.salt(room.host_key)
+    assert room.ask("ben", "Why?").reused > 0, "salted already, it changes nothing"
 
 
 def test_the_board_counts_what_was_asked(engine: Engine, room: Room) -> None:
@@ -206,17 +211,20 @@ def test_who_only_waits_or_was_refused_is_not_counted_as_having_asked(room: Room
     assert [*counted, room.board.askers] == [1, 2]
 
 
-def test_listening_is_for_what_is_revealed_and_where_one_asks_now(room: Room) -> None:
+def test_listening_is_for_what_is_revealed_and_shared(engine: Engine, room: Room) -> None:
     with pytest.raises(Covered, match="as soon as the host has revealed"):
-        room.listen("ann")
+        room.listen()
     room.reveal(room.host_key)
-    shared = room.listen("ann")
-    assert shared == room.listen("ben")
+    room.ask("ann", "Why?")
+    assert engine.prefill(room.prompt("Why?"), namespace=room.listen()).reused > 0
     room.salt(room.host_key)
-    assert len({shared, room.listen("ann"), room.listen("ben")}) == 3
+    with pytest.raises(Salted, match="nothing of the others to listen to"):
+        room.listen()
+    room.salt(room.host_key, False)
+    assert room.listen() in room.namespaces
     room.end(room.host_key)
     with pytest.raises(NoRoom):
-        room.listen("ann")
+        room.listen()
 
 
 def test_who_has_a_room_ends_nobody_elses_by_asking_for_another(

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 
 from prefix_engine.compare import common_prefix, reusable
 from prefix_engine.engine import Engine, Prefill
-from prefix_engine.errors import PrefixEngineError
 from prefix_engine.lessons.heard import Eavesdropping, Probe, SideChannel
 from prefix_engine.stopwatch import Timing
 from prefix_engine.tokenizer import Message, Prompt
@@ -29,10 +28,6 @@ from prefix_engine.trials import WrongReuse, kept
 from prefix_engine.watch import Watch, without_figures
 
 NamespaceNow = Callable[[], str]
-
-
-class RoomChanged(PrefixEngineError):
-    """The listener's requests would now go elsewhere than those before."""
 
 
 def open_and_close(
@@ -94,9 +89,9 @@ def listen_and_salt(
     """Time the questions in a room's namespace, where nobody knows what was asked, and then in one
     of one's own. The watch is not told how many tokens of a guess there are to compute.
 
-    `namespace` is asked in each turn: the host may have changed the room meanwhile. Raises as
-    `eavesdrop` does, what `namespace` raises, and `RoomChanged` where it is another one. The room
-    keeps what it has; what the guesses found is the last that goes when room is needed.
+    `namespace` is asked in each turn, and raises where nobody may listen any longer. Raises that,
+    and as `eavesdrop` does. The room keeps what it has; what the guesses found is the last that
+    goes when room is needed.
     """
     first, second = _halves(without_figures(watch or Watch()))
     own = f"spy-{uuid.uuid4().hex}"
@@ -170,8 +165,7 @@ class _Listener:
     ) -> None:
         self._engine = engine
         self._prompts = prompts
-        self._namespace_now = namespace
-        self._namespace = namespace()
+        self._namespace = namespace
         self._kept = stored
         self._watch = watch
         self._dice = dice
@@ -219,15 +213,14 @@ class _Listener:
 
     def _probe(self, number: int, question: int) -> None:
         with self._watch.turn(), self._all_pinned():
-            if self._namespace_now() != self._namespace:
-                raise RoomChanged("The host has salted this room, or no longer does: listen again.")
+            namespace = self._namespace()
             prefill = self._engine.prefill(
                 self._prompts[question],
-                namespace=self._namespace,
+                namespace=namespace,
                 store=False,
                 on_step=self._watch.on_step,
             )
-        self._check_reuse(prefill)
+        self._check_reuse(prefill, namespace)
         self._sent.append(_Sent(number, question, len(prefill.ids), prefill.reused, prefill.timing))
 
     @contextmanager
@@ -239,12 +232,12 @@ class _Listener:
                 )
             yield
 
-    def _check_reuse(self, prefill: Prefill) -> None:
+    def _check_reuse(self, prefill: Prefill, namespace: str) -> None:
         """In a namespace that is the eavesdropper's, what the rule says. Raises `WrongReuse`."""
         stored = [
             self._engine.tokenizer.encode(one.prompt)
             for one in self._kept
-            if one.namespace == self._namespace
+            if one.namespace == namespace
         ]
         if not stored:
             return

@@ -161,6 +161,10 @@ class SideChannel:
             return "The machine was too busy with other work: these times can't tell anything."
         if self.shared.accused and not self.shared.betrayed:
             return "In the shared cache the times pointed to what was not asked: they mislead."
+        if self.shared.secret is None and not self.shared.asked:
+            return "None of these questions was asked before, and the times accuse none."
+        if self.shared.secret is None and len(self.shared.asked) == len(self.shared.questions):
+            return "Each of these questions was asked before: there is none to compare with."
         if not self.shared.betrayed:
             return "The times gave nothing away even in the shared cache, so the salt had no task."
         if self.closed:

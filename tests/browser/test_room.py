@@ -77,7 +77,7 @@ def test_a_class_asks_predicts_and_sees_what_the_host_reveals(host: Page, visit:
     link = join_link(host)
     ann, ben = visit(link), visit(link)
     ask(ann, "Do you ship abroad?", "nothing")
-    ask(ben, HOSTILE, "the system prompt")
+    ask(ben, HOSTILE, "the system prompt or more")
     expect(ben.get_by_text("Code of this room")).to_have_count(0)
     expect(
         ben.get_by_text("2 requests. What was reused is covered: the host reveals it.")
@@ -171,7 +171,9 @@ def test_the_projector_follows_the_room_and_fits(
     expect(screen.get_by_text("1 request. What was reused is")).to_be_visible(timeout=LOAD_MS)
     host.get_by_text("Reveal what was reused").click()
     expect(screen.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
-    expect(screen.locator(".js-plotly-plot").nth(2)).to_be_visible(timeout=LOAD_MS)
+    expect(screen.locator(".js-plotly-plot")).to_have_count(3, timeout=LOAD_MS)
+    for chart in screen.locator(".js-plotly-plot").all():
+        expect(chart).to_be_in_viewport(ratio=0.5)
     expect(screen.get_by_role("switch")).to_have_count(0)
     check_looks(screen, (1280, 1920))
     end(host)

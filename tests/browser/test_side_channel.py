@@ -79,7 +79,7 @@ def test_who_is_in_a_room_may_listen_to_it(page: Page, app: str, browser: Browse
     member.goto(link_in(page.locator("code").first))
     member.get_by_label("Your question").fill(ASKED, timeout=LOAD_MS)
     member.get_by_label("Your question").press("Control+Enter")
-    member.get_by_text("the system prompt", exact=True).first.click()
+    member.get_by_text("the system prompt or more", exact=True).first.click()
     member.get_by_role("button", name=re.compile("^Ask")).click(timeout=LOAD_MS)
     expect(member.get_by_text("Your request is number")).to_be_visible(timeout=RUN_MS)
     member.close()

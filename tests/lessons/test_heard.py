@@ -81,6 +81,17 @@ def test_a_salt_that_had_nothing_to_close_is_not_praised() -> None:
     assert "had no task" in SideChannel(SYSTEM, quiet, quiet).sentence
 
 
+@pytest.mark.parametrize(
+    ("whole", "said"),
+    [((), "None of these questions was asked"), ((0, 1, 2), "Each of these"), ((1,), "no task")],
+)
+def test_in_a_room_where_there_is_nothing_to_tell_no_salt_is_spoken_of(
+    whole: tuple[int, ...], said: str
+) -> None:
+    quiet = heard({0: slow(0.0), 1: slow(0.0), 2: slow(0.0)}, secret=None, whole=whole)
+    assert said in SideChannel(SYSTEM, quiet, quiet).sentence
+
+
 def test_a_disturbed_probe_is_left_out_of_the_times_but_kept() -> None:
     sound = heard({1: SOON})
     disturbed = Probe(9, 1, 50, 0, 0.9, 1.0, disturbed=True)

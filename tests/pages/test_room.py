@@ -135,9 +135,10 @@ def test_predictions_are_tallied_and_figures_hidden_until_the_reveal(room: Room)
     assert "Your request is number 2. No answer is written here" in words(other)
     switch(host, SHOW)
     for app in host.run(), member.run():
-        assert "tokens saved: ?" in words(app) and "hit rate: ?" in words(app)
+        assert "tokens saved: ?" in words(app) and "hit rate, of tokens: ?" in words(app)
         questions = app.dataframe[0].value
         assert set(questions["reused"]) == set(questions["to first token"]) == {"?"}
+        assert (set(questions["predicted"]) == {"?"}) is (app is member), "not to be followed"
         assert "2 requests. What was reused is covered: the host reveals it." in words(app)
         assert charts(app) == 1, "the tally"
         assert "right" not in words(app)
@@ -146,7 +147,7 @@ def test_predictions_are_tallied_and_figures_hidden_until_the_reveal(room: Room)
     assert f"{reused:,} of {reused + 1:,} tokens reused" in words(other.run())
     assert f"tokens saved: {reused:,}" in words(member.run())
     asked = sum(request.tokens for request in room.board.requests)
-    assert f"hit rate: {reused / asked:.1%}" in words(member)
+    assert f"hit rate, of tokens: {reused / asked:.1%}" in words(member)
     assert (charts(host), charts(member)) == (3, 2), "the tree is the host's"
 
 

@@ -13,7 +13,7 @@ from prefix_engine.engine import Engine
 from prefix_engine.lessons.heard import SideChannel
 from prefix_engine.measured import Measured, from_json
 from prefix_engine.model.llama import LlamaModel
-from prefix_engine.room import Room
+from prefix_engine.room import SALTED, Room
 from tests.pages.app import TIMEOUT_S, words
 from tests.tiny_engine import GEOMETRY, INFO, tiny_cache, tiny_engine, tiny_tensors
 from ui.chapter import FOLDER
@@ -176,17 +176,19 @@ def test_a_member_is_told_whether_it_was_asked_and_not_how_much_was_found(
     assert "reused" not in table.columns
 
 
-def test_in_a_room_with_a_salt_nothing_is_heard_of_others(
+def test_a_room_with_a_salt_is_not_listened_to_and_what_was_heard_is_told_apart(
     monkeypatch: pytest.MonkeyPatch, engine: Engine
 ) -> None:
     serve(monkeypatch, engine)
     room = revealed_room(engine)
     room.ask("a member", ASKED)
-    room.salt(room.host_key, True)
-    app = revealed(room)
-    assert "The host has salted this room" in words(app)
-    made = own_result(listen(app, NEVER, ASKED), f"side_channel-{room.code}")
-    assert made.shared.asked == ()
+    app = listen(revealed(room), NEVER, ASKED)
+    assert not app.button(key="listen").disabled and SALTED not in words(app)
+    assert "before the host salted" not in words(app)
+    room.salt(room.host_key)
+    app.run()
+    assert app.button(key="listen").disabled and SALTED in words(app)
+    assert "This was heard before the host salted the room" in words(app)
 
 
 def test_before_the_host_reveals_the_figures_nobody_can_listen(

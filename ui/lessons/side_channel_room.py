@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from prefix_engine.lessons.heard import SideChannel
-from prefix_engine.room import COVERED, MAX_QUESTION_CHARACTERS, NoRoom, Room
+from prefix_engine.room import COVERED, MAX_QUESTION_CHARACTERS, SALTED, NoRoom, Room
 from ui.chapter import Found, keep, kept, measure, run_button, show_provenance
 from ui.lessons.side_channel import ROUNDS
-from ui.progress import visitor
 from ui.room.kept import room_pass
 from ui.server import server
 from ui.text import complain, say
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 GUESSES = 3
 FEWEST_GUESSES = 2
-SALTED = "The host has salted this room, so you listen in your own namespace: nothing can be heard."
 
 ShowHalves = Callable[[SideChannel], None]
 
@@ -48,7 +45,7 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
         st.caption(SALTED)
     if not board.revealed:
         st.caption(COVERED)
-    ready = engine if board.revealed else None
+    ready = engine if board.revealed and not board.salted else None
     name = f"side_channel-{room.code}"
     # not disabled until enough is typed: the click that ends the typing would be lost
     asked = run_button(ready, "Listen", key="listen")
@@ -58,20 +55,23 @@ def listen_to_room(engine: Engine | None, show_halves: ShowHalves) -> None:
     elif asked and ready is not None:
         from prefix_engine.lessons.eavesdrop import listen_and_salt
 
-        listen = partial(room.listen, visitor())
         rounds = min(ROUNDS, ready.max_trials)
         keep(
             name,
             measure(
-                lambda watch: listen_and_salt(ready, listen, room.system, guesses, rounds, watch),
+                lambda watch: listen_and_salt(
+                    ready, room.listen, room.system, guesses, rounds, watch
+                ),
                 ready,
-                check=listen,
+                check=room.listen,
             ),
         )
         st.rerun()
     own = kept(name)
     if own is None:
         return
+    if board.salted:
+        st.caption("This was heard before the host salted the room:")
     heard: SideChannel = own.result
     say(heard.sentence, "headline", key="room")
     show_provenance(Found(own, recorded=False))

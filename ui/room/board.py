@@ -20,20 +20,17 @@ from ui.wording import milliseconds, requests, tokens
 
 TakeTree = Callable[[], Sequence[Branch]]
 
-MOST_PIXELS = 380
+MOST_PIXELS = 330
 """Of a chart on the projector, where nobody scrolls."""
-SALTED = (
-    "The room is salted: each member has a namespace of their own, and finds only what they have "
-    "asked since. What is reused now?"
-)
+SALTED = "Salted: a new namespace for each member. What will be reused now?"
 BUSY = (
     "Other work took the processors while the requests that reused nothing were computed. They "
     "look slower than they are, and what reuse saves larger: don't go by these times."
 )
-TREE = (
-    "From left to right: where it forks, prompts differ. Green pieces begin several different "
-    "prompts; blue ones belong to one, however often it was asked. A piece's width says nothing "
-    "about its length."
+TREE = "Green pieces begin several different prompts; blue ones belong to one."
+HOW_TO_READ = (
+    "From left to right: where it forks, prompts differ. A prompt that was asked again counts "
+    "once. A piece's width says nothing about its length."
 )
 KEPT = 32
 """Figures of a kind kept for all sessions: each room's newest, light and dark."""
@@ -56,7 +53,7 @@ def show_board(
     with st.container(horizontal=True, gap="large", key="board-figures"):
         st.metric("who asked", board.askers, help="Who reloads the page counts again.")
         st.metric("requests", len(board.requests))
-        st.metric("hit rate", _hidden_until(board, _percent(board.hit_rate)))
+        st.metric("hit rate, of tokens", _hidden_until(board, _percent(board.hit_rate)))
         st.metric("tokens saved", _hidden_until(board, f"{board.tokens_saved:,}"))
     if board.not_stored:
         st.caption(_not_stored_in_words(board))
@@ -66,27 +63,30 @@ def show_board(
         st.warning(BUSY)
     show = _show_large if is_large else show_chart
     at = board.code, board.version, page_theme()
-    left, right = st.columns(2) if is_large and board.revealed else (st.container(), st.container())
+    # nobody scrolls on a projector: there they stand side by side
+    side_by_side = is_large and board.revealed
+    left, middle, right = st.columns(3) if side_by_side else (st.container() for _ in range(3))
     if has_tally:
         with left:
             st.header("What the class predicted")
             st.caption("Counted by request: who asks again, counts again.")
             show(_tally(*at, board), "tally")
     if board.revealed:
-        with right:
+        with middle:
             st.header("Time to first token")
             st.caption(computed_in_words(board))
             show(_times(*at, board), "times")
     if board.revealed and take_tree is not None:
-        st.header("What the cache keeps of this room")
-        st.caption(TREE)
-        tree = tuple(take_tree())
-        # it may change without the board: others may need the room
-        show(_tree(board.code, hash(tree), page_theme(), tree), "tree")
+        with right:
+            st.header("What the cache keeps of this room")
+            st.caption(TREE if is_large else f"{TREE} {HOW_TO_READ}")
+            tree = tuple(take_tree())
+            # it may change without the board: others may need the room
+            show(_tree(board.code, hash(tree), page_theme(), tree), "tree")
     if board.prompts_shown or is_host:
         _show_questions(board, is_host)
     if board.revealed and not is_large:
-        st.caption("Next: on the page The side channel you can find out what others have asked.")
+        st.caption("Next, on the page The side channel: is it safe to share?")
 
 
 def show_system(room: Room) -> None:
@@ -214,7 +214,7 @@ def _show_questions(board: Board, is_host: bool) -> None:
                 "question": request.question,
                 "reused": f"{request.reused} of {request.tokens} tokens" if board.revealed else "?",
                 "to first token": milliseconds(request.ttft_s) if board.revealed else "?",
-                "predicted": request.prediction or "–",
+                "predicted": (request.prediction or "–") if board.revealed or is_host else "?",
             }
             for request in reversed(board.requests)
         ]

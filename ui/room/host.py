@@ -74,7 +74,8 @@ def _show_controls(room: Room, board: Board, key: str) -> None:
     _toggle("Salt: a namespace for each member", board.salted, partial(room.salt, key))
     st.caption(
         "With a salt nobody finds what another has asked, and nobody shares any longer, not even "
-        "the system prompt. Let the class listen on the page The side channel first."
+        "the system prompt. Let the class listen on the page The side channel first; then cover "
+        "the figures, and let it predict what a salt does."
     )
     with st.container(horizontal=True):
         st.link_button(

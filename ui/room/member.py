@@ -21,7 +21,7 @@ EVERY_S = 10.0
 ANSWERED = "answered"
 MEANINGS = (
     "all of it is computed",
-    "and perhaps a few tokens more",
+    "more where the question begins like an earlier one",
     "as if the very same had been asked",
 )
 """Of the predictions, in their order."""
