@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Error, Page
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page, expect
 
 ROOT = Path(__file__).parents[2]
 SHOW_MS = 60_000
@@ -83,6 +83,12 @@ def is_error(message: ConsoleMessage) -> bool:
 
 def is_foreign(url: str) -> bool:
     return not url.startswith(("data:", "blob:", "about:", "http://localhost:", "ws://localhost:"))
+
+
+def link_in(code: Locator) -> str:
+    """Streamlit shows an empty piece of code for an instant, before it can colour it."""
+    expect(code).to_contain_text("room=", timeout=LOAD_MS)
+    return code.inner_text().strip()
 
 
 def violations(page: Page) -> list[str]:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from prefix_engine.board import Board
 from prefix_engine.measured import from_json
-from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, violations, watch
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, link_in, violations, watch
 
 HOSTILE = "Is <b>aspirin</b> **fine**? <img src=x onerror='document.title=1'>"
 
@@ -49,12 +49,6 @@ def host(page: Page, app: str) -> Page:
 
 def join_link(host: Page) -> str:
     return link_in(host.locator("code").first)
-
-
-def link_in(code: Locator) -> str:
-    """Streamlit shows an empty piece of code for an instant, before it can colour it."""
-    expect(code).to_contain_text("room=", timeout=LOAD_MS)
-    return code.inner_text().strip()
 
 
 def ask(member: Page, question: str, prediction: str) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.serving import LOAD_MS, RUN_MS, check_looks
-from tests.browser.test_room import link_in
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, link_in
 
 ASKED = "May I take <b class=planted>two</b> of **these** a day, and is one enough?"
 NEVER = "Which of the gels that you sell is cheapest, and how soon would it be here?"

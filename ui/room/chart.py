@@ -174,7 +174,8 @@ def _add(
 
 
 def _piece(one: Branch) -> str:
-    return f"{tokens(one.tokens)}, {one.ends} prompt{'s' if one.ends > 1 else ''}"
+    """On two lines: on a projector the pieces are narrow."""
+    return f"{tokens(one.tokens)}<br>{one.ends} prompt{'s' if one.ends > 1 else ''}"
 
 
 def _yes(so: bool) -> str:
