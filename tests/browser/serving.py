@@ -86,9 +86,18 @@ def is_foreign(url: str) -> bool:
 
 
 def link_in(code: Locator) -> str:
-    """Streamlit shows an empty piece of code for an instant, before it can colour it."""
-    expect(code).to_contain_text("room=", timeout=LOAD_MS)
-    return code.inner_text().strip()
+    """Streamlit empties a piece of code for an instant, before it can colour it and again when it
+    draws it anew: found and read in one step."""
+    return (code.filter(has_text="room=").text_content(timeout=LOAD_MS) or "").strip()
+
+
+def open_tables(page: Page, count: int) -> None:
+    """Opens the tables below the page's charts, `count` of them."""
+    folds = page.get_by_text("The same as a table")
+    expect(folds).to_have_count(count, timeout=LOAD_MS)
+    for fold in folds.all():
+        fold.click()
+    expect(page.get_by_role("table").nth(count - 1)).to_be_visible()
 
 
 def violations(page: Page) -> list[str]:

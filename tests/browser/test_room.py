@@ -11,7 +11,15 @@ from playwright.sync_api import Browser, Page, expect
 
 from prefix_engine.board import Board
 from prefix_engine.measured import from_json
-from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, link_in, violations, watch
+from tests.browser.serving import (
+    LOAD_MS,
+    RUN_MS,
+    check_looks,
+    link_in,
+    open_tables,
+    violations,
+    watch,
+)
 
 HOSTILE = "Is <b>aspirin</b> **fine**? <img src=x onerror='document.title=1'>"
 
@@ -143,9 +151,7 @@ def test_door_and_board_are_accessible_and_fit(phone: Page, app: str, visit: Vis
     phone.get_by_text("Reveal what was reused").click()
     expect(phone.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
     expect(phone.locator(".js-plotly-plot").nth(2)).to_be_visible(timeout=LOAD_MS)
-    for table in phone.get_by_text("The same as a table").all():
-        table.click()
-    expect(phone.get_by_role("table").nth(2)).to_be_visible()
+    open_tables(phone, 3)
     check_looks(phone)
     end(phone)
     check_looks(phone)

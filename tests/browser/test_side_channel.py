@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, link_in
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, link_in, open_tables
 
 ASKED = "May I take <b class=planted>two</b> of **these** a day, and is one enough?"
 NEVER = "Which of the gels that you sell is cheapest, and how soon would it be here?"
@@ -64,9 +64,7 @@ def test_covered_and_answered_it_is_accessible_and_fits(phone: Page, address: st
     phone.get_by_role("button", name="Show without guessing").click()
     expect(phone.get_by_text("Result as JSON")).to_be_visible(timeout=LOAD_MS)
     expect(phone.locator(".js-plotly-plot").nth(1)).to_be_visible(timeout=LOAD_MS)
-    for table in phone.get_by_text("The same as a table").all():
-        table.click()
-    expect(phone.get_by_role("table").nth(1)).to_be_visible()
+    open_tables(phone, 2)
     check_looks(phone)
 
 
