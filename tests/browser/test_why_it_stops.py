@@ -152,14 +152,18 @@ def test_tokens_without_a_partner_are_one_column(page: Page, address: str) -> No
     ticks = page.locator(".js-plotly-plot g.xtick")
     expect(ticks.filter(has_text="no partner in A")).to_have_count(1)
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_function("document.querySelector('.js-plotly-plot').clientWidth < 380")
+    # the drawing, not the box around it: that one is narrow at once
+    page.wait_for_function("document.querySelector('.js-plotly-plot .main-svg').clientWidth < 380")
     lefts = sorted(box["x"] for tick in ticks.all() if (box := tick.bounding_box()))
     widths = [box["width"] for tick in ticks.all() if (box := tick.bounding_box())]
     gaps = [after - before for before, after in pairwise(lefts)]
     assert min(gaps) >= 0.9 * max(widths), "labels overlap"
 
 
-BACKGROUND = "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+COLOURS = """[
+    getComputedStyle(document.querySelector('.stApp')).backgroundColor,
+    getComputedStyle(document.querySelector('.js-plotly-plot .xtick text')).fill,
+]"""
 
 
 @pytest.mark.parametrize("schemes", [("light", "dark"), ("dark", "light")])
@@ -172,9 +176,9 @@ def test_an_open_map_stays_readable_when_the_theme_turns(
     reveal(page)
     expect(page.locator(".js-plotly-plot g.xtick")).to_have_count(9)
     was = contrasts(page)
-    ground = page.evaluate(BACKGROUND)
+    colours = page.evaluate(COLOURS)
     page.emulate_media(color_scheme=after)
-    page.wait_for_function(f"ground => {BACKGROUND} !== ground", arg=ground)
+    page.wait_for_function(f"was => {COLOURS}.every((now, i) => now !== was[i])", arg=colours)
     turned = contrasts(page)
     assert len(turned) == len(was) > 15
     for found in (was, turned):
