@@ -40,7 +40,6 @@ def app() -> Iterator[str]:
 def page(browser: Browser) -> Iterator[Page]:
     """A visitor of their own, on whose page nothing may go wrong."""
     page = browser.new_page(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
-    page.set_default_timeout(SHOW_MS)
     wrong = watch(page)
     yield page
     page.close()

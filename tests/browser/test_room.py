@@ -14,7 +14,6 @@ from prefix_engine.measured import from_json
 from tests.browser.serving import (
     LOAD_MS,
     RUN_MS,
-    SHOW_MS,
     check_looks,
     link_in,
     open_tables,
@@ -36,7 +35,6 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
     def open_(address: str) -> Page:
         page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
-        page.set_default_timeout(SHOW_MS)
         pages.append(page)
         wrong.append(watch(page))
         page.goto(address)
