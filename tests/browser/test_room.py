@@ -169,11 +169,18 @@ def test_the_projector_follows_the_room_and_fits(
     expect(screen.get_by_text("Nobody has asked yet.")).to_be_visible(timeout=LOAD_MS)
     ask(member, "Do you ship abroad?", "nothing")
     expect(screen.get_by_text("1 request. What was reused is")).to_be_visible(timeout=LOAD_MS)
+    # a tree that forks twice
+    for question in ("Do you ship on Sundays?", "Is aspirin sold?"):
+        ask(visit(join_link(host)), question, "the system prompt or more")
     host.get_by_text("Reveal what was reused").click()
     expect(screen.get_by_text("What the cache keeps of this room")).to_be_visible(timeout=LOAD_MS)
     expect(screen.locator(".js-plotly-plot")).to_have_count(3, timeout=LOAD_MS)
     for chart in screen.locator(".js-plotly-plot").all():
         expect(chart).to_be_in_viewport(ratio=0.5)
+    pieces = screen.locator(".iciclelayer text")
+    expect(pieces).to_have_count(1 + 5)
+    for piece in pieces.all():
+        expect(piece).to_be_visible()
     expect(screen.get_by_role("switch")).to_have_count(0)
     check_looks(screen, (1280, 1920))
     end(host)

@@ -226,7 +226,7 @@ def test_a_salt_is_told_to_everybody_and_drawn_apart(room: Room) -> None:
     sound = [replace(one, disturbed=False) for one in room.board.requests]
     shown = replace(room.board, requests=tuple(sound))
     drawn = {one.name: list(one.x) for one in room_chart.times_chart(shown).figure.data}
-    assert drawn == {"nothing reused": [1], "nothing reused, salted": [2], "hit": []}
+    assert drawn == {"no reuse": [1], "no reuse, salted": [2], "hit": []}
 
 
 @pytest.mark.parametrize(
@@ -491,7 +491,7 @@ def test_disturbed_requests_are_drawn_apart() -> None:
     requests = made(1, 0, 0.9, True), made(2, 90, 0.02), made(3, 0, 0.2)
     chart = room_chart.times_chart(Board("ABCDEF", "", requests=requests, revealed=True))
     drawn = {trace.name: list(trace.x) for trace in chart.figure.data}
-    assert drawn == {"nothing reused": [3], "hit": [2], "disturbed by the machine": [1]}
+    assert drawn == {"no reuse": [3], "hit": [2], "disturbed": [1]}
     assert list(chart.table["disturbed"]) == ["yes", "no", "no"]
     assert chart.figure.layout.xaxis.dtick == 1  # no half requests
 

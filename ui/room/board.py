@@ -27,7 +27,7 @@ BUSY = (
     "Other work took the processors while the requests that reused nothing were computed. They "
     "look slower than they are, and what reuse saves larger: don't go by these times."
 )
-TREE = "Green pieces begin several different prompts; blue ones belong to one."
+TREE = "Pieces, in tokens: green ones begin several different prompts, blue ones belong to one."
 HOW_TO_READ = (
     "From left to right: where it forks, prompts differ. A prompt that was asked again counts "
     "once. A piece's width says nothing about its length."

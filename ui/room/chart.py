@@ -60,19 +60,19 @@ def _label(board: Board, name: str) -> list[str]:
 
 def times_chart(board: Board, theme: Theme = "light") -> Chart:
     """A mark for each request in the order of the asking; hits, misses and what the machine
-    disturbed by colour and shape."""
+    disturbed by colour and shape. Few words: three charts stand side by side on a projector."""
     figure, disturbed = go.Figure(), board.disturbed
     sound = [request for request in board.requests if not request.disturbed]
     hits = [request for request in sound if request.reused]
     misses = [request for request in sound if not request.reused]
     unsalted = [request for request in misses if not request.salted]
     salted = [request for request in misses if request.salted]
-    _add(figure, unsalted, "nothing reused", ARM_COLOUR["cold"], "square")
+    _add(figure, unsalted, "no reuse", ARM_COLOUR["cold"], "square")
     if salted:
-        _add(figure, salted, "nothing reused, salted", ARM_COLOUR["cold"], "square-open")
+        _add(figure, salted, "no reuse, salted", ARM_COLOUR["cold"], "square-open")
     _add(figure, hits, "hit", ARM_COLOUR["hit"], "circle")
     if disturbed:
-        _add(figure, disturbed, "disturbed by the machine", ARM_COLOUR["control"], "x-thin-open")
+        _add(figure, disturbed, "disturbed", ARM_COLOUR["control"], "x-thin-open")
     figure.update_layout(
         xaxis=axis("request", theme)
         | {
@@ -80,7 +80,7 @@ def times_chart(board: Board, theme: Theme = "light") -> Chart:
             "dtick": max(1, len(board.requests) // 10),
             "range": [0.5, len(board.requests) + 0.5],
         },
-        yaxis=milliseconds_axis("time to first token, ms", theme),
+        yaxis=milliseconds_axis("ms", theme),
         legend=legend(theme),
         showlegend=True,
         height=340,
@@ -113,7 +113,9 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
         go.Icicle(
             ids=["root", *(str(one.id) for one in tree)],
             parents=["", *("root" if one.parent is None else str(one.parent) for one in tree)],
-            labels=["start", *map(_piece, tree)],
+            # no words: on a projector the pieces are narrow
+            labels=["start", *(f"{one.tokens:,}" for one in tree)],
+            customdata=["the beginning", *map(_piece, tree)],
             values=[0, *(0 if one.id in parents else 1 for one in tree)],
             marker={
                 "colors": [
@@ -125,7 +127,7 @@ def tree_chart(tree: Sequence[Branch], theme: Theme = "light") -> Chart:
             tiling={"orientation": "h"},
             leaf={"opacity": 1},
             textfont=text_font(theme),
-            hovertemplate="%{label}<extra></extra>",
+            hovertemplate="%{customdata}<extra></extra>",
             sort=False,
         )
     )
@@ -174,8 +176,7 @@ def _add(
 
 
 def _piece(one: Branch) -> str:
-    """On two lines: on a projector the pieces are narrow."""
-    return f"{tokens(one.tokens)}<br>{one.ends} prompt{'s' if one.ends > 1 else ''}"
+    return f"{tokens(one.tokens)}, {one.ends} prompt{'s' if one.ends > 1 else ''}"
 
 
 def _yes(so: bool) -> str:
