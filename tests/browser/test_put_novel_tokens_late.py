@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.serving import LOAD_MS, RUN_MS, check_looks
+from tests.browser.serving import LOAD_MS, RUN_MS, check_looks, open_tables
 
 
 @pytest.fixture
@@ -67,7 +67,6 @@ def test_covered_and_answered_it_is_accessible_and_fits(phone: Page, address: st
     check_looks(phone)
     skip.click()
     expect(phone.get_by_text("Result as JSON")).to_be_visible()
-    for table in phone.get_by_text("The same as a table").all():
-        table.click()
+    open_tables(phone, 3)
     expect(phone.get_by_text("before Date and time").first).to_be_visible()
     check_looks(phone)

@@ -4,8 +4,10 @@ import os
 import platform
 import subprocess
 import sys
+from time import perf_counter
 
 import pytest
+import torch
 
 from prefix_engine.model.info import Precision
 from prefix_engine.model.precision import (
@@ -61,6 +63,22 @@ def test_a_slow_machine_measures_fewer_rounds_but_at_least_one(tick_s: float, ro
 
     measure_precision(clock)
     assert reads == 1 + rounds * 5  # the beginning; per round two starts, two ends, one look
+
+
+def test_it_is_measured_on_one_thread_and_computed_on_as_many_as_before() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    during: set[int] = set()
+
+    def clock() -> float:
+        during.add(torch.get_num_threads())
+        return perf_counter()
+
+    try:
+        measure_precision(clock)
+        assert (during, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.skipif(
